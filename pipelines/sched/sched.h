@@ -1,0 +1,70 @@
+/**
+ * The scheduler: which ready step may start now. Pure and deterministic: it holds counters and queues,
+ * never a clock; each completion costs O(out-degree).
+ *
+ * One scheduler serves all live runs of an engine. A step is identified by (run handle, plan index).
+ */
+#ifndef SL_SCHED_H
+#define SL_SCHED_H
+
+#include "core/base/err.h"
+#include "pipelines/plan/plan.h"
+
+struct sl_sched;
+struct sl_sched_run; /* one live run inside the scheduler */
+
+struct sl_sched_caps { /* what the machine offers; requests above are refused at add time */
+    int cpu_milli;
+    uint64_t mem_bytes;
+    int gpu_count;
+    int slots; /* attempts at once, 0 = no limit */
+};
+
+struct sl_sched *sl_sched_new(const struct sl_sched_caps *caps);
+void sl_sched_free(struct sl_sched *s);
+
+/** Adds a run; every step starts as waiting for its needs. `data` comes back with each pick.
+ * `plan` must outlive the run. -SL_EINVAL naming the step when a request exceeds the machine. */
+int sl_sched_add_run(struct sl_sched *s, const struct sl_plan *plan, void *data,
+                     struct sl_sched_run **ret, struct sl_err *err) SL_MUST_CHECK;
+void sl_sched_remove_run(struct sl_sched *s, struct sl_sched_run *r);
+
+/**
+ * A step whose needs have all ended is first *decided* by the engine (condition, cache); only then does
+ * it ask for resources. The scheduler therefore hands out two kinds of work.
+ */
+enum sl_sched_pick {
+    SL_PICK_NONE,
+    SL_PICK_DECIDE, /* needs ended: evaluate condition and cache; answer with run, or ended */
+    SL_PICK_START   /* resources are reserved for it; answer with ended or later() */
+};
+struct sl_sched_item {
+    enum sl_sched_pick kind;
+    struct sl_sched_run *run;
+    void *run_data;
+    uint32_t step;
+};
+/** The next thing to do, in order of priority then FIFO; SL_PICK_NONE when nothing can be done now. */
+struct sl_sched_item sl_sched_next(struct sl_sched *s);
+
+/** Answer to DECIDE: the step shall run; it joins the queue for resources. */
+void sl_sched_want_run(struct sl_sched *s, struct sl_sched_run *r, uint32_t step);
+/** The step ended for good (any way); frees its resources if it held some, releases dependents.
+ * `failed` counts for fail_fast of its matrix group: the group's unstarted steps are then handed out as
+ * DECIDE with sl_sched_group_failed true. */
+void sl_sched_ended(struct sl_sched *s, struct sl_sched_run *r, uint32_t step, bool failed);
+/** Gives resources back and waits until `not_before_ms` (retry backoff), then queues again for START. */
+void sl_sched_later(struct sl_sched *s, struct sl_sched_run *r, uint32_t step, int64_t not_before_ms);
+/** Restoring after a restart: the step holds resources and is running / has ended already. */
+void sl_sched_restore_running(struct sl_sched *s, struct sl_sched_run *r, uint32_t step);
+void sl_sched_restore_ended(struct sl_sched *s, struct sl_sched_run *r, uint32_t step, bool failed);
+/** Moves backoffs that are due into the queue; *ret_next_ms: when to call again, or -1. */
+void sl_sched_tick(struct sl_sched *s, int64_t now_ms, int64_t *ret_next_ms);
+bool sl_sched_group_failed(const struct sl_sched_run *r, uint32_t step);
+bool sl_sched_run_done(const struct sl_sched_run *r); /* every step ended */
+
+/** Why a step is not running: "needs train (running)", "waiting for 2 GPUs: 1 of 4 free", "backoff until ...",
+ * "max_parallel 2 of step train". Appends to out. */
+void sl_sched_why(const struct sl_sched *s, const struct sl_sched_run *r, uint32_t step, struct sl_buf *out);
+
+#endif
