@@ -1,0 +1,512 @@
+/* The core's life cycle, answers and events: see core.h. Thread: loop. Must not: do I/O, block, or read a
+ * clock except through io. */
+#include "core/base/base.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "pipelines/run/core_priv.h"
+
+struct sl_core *sl_core_new(const struct sl_core_io *io, void *data, const struct sl_sched_caps *caps)
+{
+    struct sl_core *c = SL_NEW(struct sl_core);
+    c->io = io;
+    c->data = data;
+    c->sched = sl_sched_new(caps);
+    c->batch = SL_NEW(struct sl_journal);
+    return c;
+}
+
+static void free_journal(struct sl_journal *j)
+{
+    sl_vec_free(&j->entries);
+    free(j);
+}
+
+void sl_core_free(struct sl_core *c)
+{
+    if (c == NULL) {
+        return;
+    }
+    while (c->runs != NULL) {
+        sl_core_remove_run(c, c->runs);
+    }
+    sl_flight_free_all(c);
+    free_journal(c->batch);
+    sl_sched_free(c->sched);
+    free(c);
+}
+
+struct sl_jentry *sl_core_entry(struct sl_core_run *r, enum sl_jkind kind, uint32_t step)
+{
+    struct sl_core *c = r->core;
+    struct sl_jentry e = {.kind = kind, .run = r, .step = step, .ts_ms = c->io->now_ms(c->data)};
+    sl_vec_push(&c->batch->entries, e);
+    return &c->batch->entries.items[c->batch->entries.n - 1];
+}
+
+static void set_run_state(struct sl_core_run *r, enum sl_run_state to, const char *reason)
+{
+    struct sl_jentry *e = sl_core_entry(r, SL_J_RUN, 0);
+    e->from = (int)r->state;
+    e->to = (int)to;
+    snprintf(e->reason, sizeof(e->reason), "%s", reason != NULL ? reason : "");
+    int state = (int)r->state;
+    sl_sm_move(&sl_run_machine, &state, (int)to);
+    r->state = (enum sl_run_state)state;
+}
+
+/* ---- runs --------------------------------------------------------------------------------------- */
+
+static int attach(struct sl_core *c, struct sl_core_run *r, struct sl_err *err)
+{
+    int rc = sl_sched_add_run(c->sched, r->plan, r, &r->sched, err);
+    if (rc < 0) {
+        return rc;
+    }
+    r->core = c;
+    r->steps = sl_calloc(SL_MAX(r->plan->n_steps, 1U), sizeof(*r->steps));
+    r->next = c->runs;
+    c->runs = r;
+    return 0;
+}
+
+int sl_core_add_run(struct sl_core *c, struct sl_core_run *r, struct sl_err *err)
+{
+    SL_ASSERT(r->state == SL_RUN_QUEUED);
+    int rc = attach(c, r, err);
+    if (rc < 0) {
+        return rc;
+    }
+    set_run_state(r, SL_RUN_RUNNING, NULL);
+    sl_core_run_check_done(r); /* a run without steps */
+    return 0;
+}
+
+int sl_core_restore_begin(struct sl_core *c, struct sl_core_run *r, struct sl_err *err)
+{
+    return attach(c, r, err);
+}
+
+void sl_core_restore_step(struct sl_core_run *r, uint32_t step, const struct sl_core_step *recorded)
+{
+    struct sl_core_step *s = &r->steps[step];
+    *s = *recorded;
+    s->phase = PH_NONE;
+    s->att = NULL;
+    if (sl_step_state_final(s->state)) {
+        r->n_failed += s->state == SL_STEP_FAILED ? 1 : 0;
+        r->n_refused += s->state == SL_STEP_REFUSED ? 1 : 0;
+        r->n_undecided += s->state == SL_STEP_NEEDS_DECISION ? 1 : 0;
+        sl_sched_restore_ended(r->core->sched, r->sched, step, s->state == SL_STEP_FAILED);
+    }
+}
+
+void sl_core_restore_attempt(struct sl_core_run *r, struct sl_core_attempt *a)
+{
+    struct sl_core_step *s = &r->steps[a->step];
+    SL_ASSERT(s->state == SL_STEP_RUNNING);
+    s->att = a;
+    s->phase = PH_LIVE;
+    a->run = r;
+    a->adopted = true;
+    a->phase = AT_RUNNING;
+    r->n_live++;
+    sl_sched_restore_running(r->core->sched, r->sched, a->step);
+    (void)sl_flight_lead(r->core, r, a->step);
+    s->phase = PH_LIVE;
+}
+
+void sl_core_restore_go(struct sl_core_run *r)
+{
+    struct sl_core *c = r->core;
+    if (r->state == SL_RUN_QUEUED) {
+        set_run_state(r, SL_RUN_RUNNING, "taken up again");
+    }
+    for (uint32_t i = 0; i < r->plan->n_steps; i++) {
+        struct sl_core_attempt *a = r->steps[i].att;
+        if (a == NULL) {
+            continue;
+        }
+        c->io->adopt(c->data, a);
+        if (r->state == SL_RUN_CANCELLING && !r->plan->steps[i].is_finally) {
+            a->cancel_sent = true;
+            c->io->cancel(c->data, a);
+        }
+    }
+    sl_core_run_check_done(r);
+}
+
+void sl_core_remove_run(struct sl_core *c, struct sl_core_run *r)
+{
+    struct sl_core_run **at = &c->runs;
+    while (*at != NULL && *at != r) {
+        at = &(*at)->next;
+    }
+    SL_ASSERT(*at == r);
+    *at = r->next;
+    sl_flight_forget_run(c, r);
+    sl_sched_remove_run(c->sched, r->sched);
+    for (uint32_t i = 0; i < r->plan->n_steps; i++) {
+        free(r->steps[i].key_record);
+        free(r->steps[i].att);
+    }
+    free(r->steps);
+    r->steps = NULL;
+    r->core = NULL;
+}
+
+struct sl_core_run *sl_core_find_run(struct sl_core *c, const char *run_id)
+{
+    struct sl_core_run *r = c->runs;
+    while (r != NULL && !sl_streq(r->id, run_id)) {
+        r = r->next;
+    }
+    return r;
+}
+
+const struct sl_sched *sl_core_sched(const struct sl_core *c)
+{
+    return c->sched;
+}
+
+bool sl_core_halted(const struct sl_core *c)
+{
+    return c->halted;
+}
+
+/* ---- cancelling --------------------------------------------------------------------------------- */
+
+static bool is_idle(const struct sl_core_step *s)
+{
+    return !sl_step_state_final(s->state) &&
+           (s->phase == PH_NONE || s->phase == PH_PARKED || s->phase == PH_WANTED ||
+            s->phase == PH_BACKOFF);
+}
+
+void sl_core_cancel(struct sl_core_run *r, const char *who)
+{
+    if (r->state == SL_RUN_CANCELLING || sl_run_machine.states[r->state].final) {
+        return;
+    }
+    char reason[200];
+    snprintf(reason, sizeof(reason), "cancelled by %s", who);
+    set_run_state(r, SL_RUN_CANCELLING, reason);
+    for (uint32_t i = 0; i < r->plan->n_steps; i++) {
+        if (!r->plan->steps[i].is_finally && is_idle(&r->steps[i])) {
+            sl_core_end_step(r, i, SL_STEP_CANCELLED, reason, NULL);
+        }
+    }
+    sl_core_pump(r->core);
+}
+
+/* The request is durable: stop what runs. */
+static void cancel_live(struct sl_core_run *r)
+{
+    struct sl_core *c = r->core;
+    for (uint32_t i = 0; i < r->plan->n_steps; i++) {
+        struct sl_core_attempt *a = r->steps[i].att;
+        if (a != NULL && a->phase == AT_RUNNING && !a->cancel_sent && !r->plan->steps[i].is_finally) {
+            a->cancel_sent = true;
+            c->io->cancel(c->data, a);
+        }
+    }
+}
+
+/** True when this step must not start any more. */
+static bool called_off(const struct sl_core_run *r, uint32_t step, const char **ret_reason)
+{
+    if (r->plan->steps[step].is_finally) {
+        return false;
+    }
+    if (r->state == SL_RUN_CANCELLING) {
+        *ret_reason = "the run was cancelled";
+        return true;
+    }
+    if (sl_sched_group_failed(r->sched, step)) {
+        *ret_reason = "another instance of its matrix failed (fail_fast)";
+        return true;
+    }
+    return false;
+}
+
+/* ---- from needs to attempt ---------------------------------------------------------------------- */
+
+static void decide(struct sl_core *c, struct sl_core_run *r, uint32_t step)
+{
+    const char *reason = NULL;
+    if (sl_step_state_final(r->steps[step].state)) {
+        return;
+    }
+    if (called_off(r, step, &reason)) {
+        sl_core_end_step(r, step, SL_STEP_CANCELLED, reason, NULL);
+        return;
+    }
+    r->steps[step].phase = PH_DECIDING;
+    c->io->decide(c->data, r, step);
+}
+
+static void keep_key(struct sl_core_step *s, struct sl_decision *d)
+{
+    if (!d->has_key) {
+        return;
+    }
+    free(s->key_record);
+    s->key_record = sl_take(d->key_record);
+    s->key = d->key;
+    s->has_key = true;
+}
+
+void sl_core_decided(struct sl_core_run *r, uint32_t step, struct sl_decision *d)
+{
+    struct sl_core_step *s = &r->steps[step];
+    const char *reason = NULL;
+    if (s->phase != PH_DECIDING || r->core->halted) {
+        free(d->key_record);
+        return;
+    }
+    keep_key(s, d);
+    if (called_off(r, step, &reason)) {
+        sl_core_end_step(r, step, SL_STEP_CANCELLED, reason, NULL);
+        return;
+    }
+    switch (d->kind) {
+    case SL_DECIDE_RUN:
+        if (sl_flight_lead(r->core, r, step)) {
+            s->phase = PH_WANTED;
+            sl_sched_want_run(r->core->sched, r->sched, step);
+        }
+        return;
+    case SL_DECIDE_SKIP:
+        sl_core_end_step(r, step, SL_STEP_SKIPPED, d->reason, NULL);
+        return;
+    case SL_DECIDE_OMIT:
+        sl_core_end_step(r, step, SL_STEP_OMITTED, d->reason, NULL);
+        return;
+    case SL_DECIDE_CACHED:
+        s->outputs = d->outputs;
+        sl_core_end_step(r, step, SL_STEP_CACHED, d->reason, d);
+        return;
+    case SL_DECIDE_FAIL:
+        sl_core_end_step(r, step, SL_STEP_FAILED, d->reason, NULL);
+        return;
+    }
+}
+
+static void start_attempt(struct sl_core *c, struct sl_core_run *r, uint32_t step)
+{
+    struct sl_core_step *s = &r->steps[step];
+    const char *reason = NULL;
+    if (called_off(r, step, &reason)) {
+        sl_core_end_step(r, step, SL_STEP_CANCELLED, reason, NULL);
+        return;
+    }
+    if (s->not_before_ms > c->io->now_ms(c->data)) { /* a backoff that outlived its engine */
+        s->phase = PH_BACKOFF;
+        sl_sched_later(c->sched, r->sched, step, s->not_before_ms);
+        return;
+    }
+    struct sl_core_attempt *a = SL_NEW(struct sl_core_attempt);
+    enum sl_action act = r->plan->steps[step].spec->action;
+    c->io->new_id(c->data, a->id);
+    a->run = r;
+    a->step = step;
+    a->number = ++s->attempts;
+    a->action = act != SL_ACT_RUN && act != SL_ACT_COMMAND;
+    a->phase = AT_STARTING;
+    s->att = a;
+    s->phase = PH_LIVE;
+    r->n_live++;
+    c->io->start(c->data, a);
+}
+
+static void journal_start(struct sl_core_attempt *a)
+{
+    struct sl_core_run *r = a->run;
+    struct sl_core_step *s = &r->steps[a->step];
+    struct sl_jentry *e = sl_core_entry(r, SL_J_ATTEMPT_START, a->step);
+    e->att = a;
+    e->to = SL_ATTEMPT_STARTED;
+    e = sl_core_entry(r, SL_J_STEP, a->step);
+    e->from = (int)s->state;
+    e->to = SL_STEP_RUNNING;
+    e->attempts = s->attempts;
+    e->key_record = s->key_record;
+    e->key = s->key;
+    e->has_key = s->has_key;
+    s->state = SL_STEP_RUNNING;
+}
+
+static void fill_outcome(struct sl_core_attempt *a, struct sl_outcome *o, enum sl_fail_class fail,
+                         const char *reason)
+{
+    int64_t now = a->run->core->io->now_ms(a->run->core->data);
+    *o = (struct sl_outcome){.fail = fail, .started_ms = now, .ended_ms = now};
+    snprintf(o->reason, sizeof(o->reason), "%s", reason);
+}
+
+void sl_core_started(struct sl_core_attempt *a, int ret, const struct sl_err *err)
+{
+    struct sl_core_run *r = a->run;
+    SL_ASSERT(a->phase == AT_STARTING);
+    if (r->core->halted) {
+        if (ret == 0) {
+            r->core->io->discard(r->core->data, a);
+        }
+        return;
+    }
+    const char *reason = NULL;
+    struct sl_outcome o;
+    a->phase = AT_RECORDING;
+    journal_start(a);
+    if (ret < 0) {
+        fill_outcome(a, &o, SL_FAIL_INFRA, err != NULL ? err->msg : "could not be started");
+        sl_core_end_attempt(a, &o);
+    } else if (called_off(r, a->step, &reason)) {
+        r->core->io->discard(r->core->data, a);
+        fill_outcome(a, &o, SL_FAIL_CANCELLED, reason);
+        sl_core_end_attempt(a, &o);
+    }
+}
+
+/* ---- from GO to the end ------------------------------------------------------------------------- */
+
+void sl_core_exited(struct sl_core_attempt *a, const struct sl_outcome *o)
+{
+    struct sl_core *c = a->run->core;
+    if (a->phase != AT_RUNNING || c->halted) {
+        return;
+    }
+    a->phase = AT_COLLECTING;
+    a->outcome = *o;
+    c->io->collect(c->data, a);
+}
+
+void sl_core_collected(struct sl_core_attempt *a, const struct sl_outcome *o)
+{
+    if (a->phase != AT_COLLECTING || a->run->core->halted) {
+        return;
+    }
+    sl_core_end_attempt(a, o);
+}
+
+/* ---- the journal's answer ----------------------------------------------------------------------- */
+
+static void attempt_recorded(struct sl_core *c, struct sl_core_attempt *a)
+{
+    struct sl_outcome o;
+    const char *reason = NULL;
+    if (a->phase != AT_RECORDING) {
+        return; /* it ended before it began */
+    }
+    if (called_off(a->run, a->step, &reason)) {
+        c->io->discard(c->data, a);
+        fill_outcome(a, &o, SL_FAIL_CANCELLED, reason);
+        sl_core_end_attempt(a, &o);
+        return;
+    }
+    a->phase = AT_RUNNING;
+    c->io->go(c->data, a);
+}
+
+static void entry_durable(struct sl_core *c, struct sl_jentry *e)
+{
+    switch (e->kind) {
+    case SL_J_ATTEMPT_START:
+        attempt_recorded(c, e->att);
+        break;
+    case SL_J_ATTEMPT_END:
+        SL_ASSERT(e->att->phase == AT_OVER);
+        c->io->attempt_over(c->data, e->att);
+        free(e->att);
+        break;
+    case SL_J_STEP:
+        if (sl_step_state_final((enum sl_step_state)e->to)) {
+            sl_flight_land(c, e->run, e->step);
+        }
+        break;
+    case SL_J_RUN:
+        if (e->to == SL_RUN_CANCELLING) {
+            cancel_live(e->run);
+        }
+        break;
+    }
+}
+
+static void halt(struct sl_core *c, const struct sl_err *err)
+{
+    if (!c->halted) {
+        c->halted = true;
+        c->io->halted(c->data, err);
+    }
+}
+
+void sl_core_journaled(struct sl_core *c, struct sl_journal *j, int ret, const struct sl_err *err)
+{
+    if (ret < 0) {
+        halt(c, err);
+    }
+    for (size_t i = 0; i < j->entries.n && !c->halted; i++) {
+        entry_durable(c, &j->entries.items[i]);
+    }
+    for (size_t i = 0; i < j->entries.n && !c->halted; i++) {
+        struct sl_jentry *e = &j->entries.items[i];
+        if (e->kind == SL_J_RUN && sl_run_machine.states[e->to].final) {
+            c->io->run_over(c->data, e->run);
+        }
+    }
+    free_journal(j);
+    sl_core_pump(c);
+}
+
+/* ---- the pump ----------------------------------------------------------------------------------- */
+
+static void pick_all(struct sl_core *c)
+{
+    for (;;) {
+        struct sl_sched_item item = sl_sched_next(c->sched);
+        switch (item.kind) {
+        case SL_PICK_NONE:
+            return;
+        case SL_PICK_DECIDE:
+            decide(c, item.run_data, item.step);
+            break;
+        case SL_PICK_START:
+            start_attempt(c, item.run_data, item.step);
+            break;
+        }
+    }
+}
+
+void sl_core_pump(struct sl_core *c)
+{
+    if (c->pumping || c->halted) {
+        return;
+    }
+    c->pumping = true;
+    sl_core_tick(c);
+    pick_all(c);
+    c->pumping = false;
+    if (c->batch->entries.n > 0) {
+        struct sl_journal *full = c->batch;
+        c->batch = SL_NEW(struct sl_journal);
+        c->io->journal(c->data, full);
+    }
+}
+
+void sl_core_tick(struct sl_core *c)
+{
+    int64_t next_ms = -1;
+    sl_sched_tick(c->sched, c->io->now_ms(c->data), &next_ms);
+    if (next_ms >= 0) {
+        c->io->wake_at(c->data, next_ms);
+    }
+}
+
+/* ---- what others see ---------------------------------------------------------------------------- */
+
+const char *sl_core_step_status(const struct sl_core_run *r, uint32_t step)
+{
+    enum sl_step_state s = r->steps[step].state;
+    return sl_step_state_good(s) ? "succeeded" : sl_sm_name(&sl_step_machine, (int)s);
+}

@@ -1,0 +1,61 @@
+/** What the files of the core share. Not for other rooms. */
+#ifndef SL_RUN_CORE_PRIV_H
+#define SL_RUN_CORE_PRIV_H
+
+#include <uthash.h>
+
+#include "pipelines/run/core.h"
+
+/*
+ * Phase of a step, in memory:
+ *
+ *   NONE ──► DECIDING ──► WANTED ──► LIVE ──► NONE (ended, or back through BACKOFF to WANTED)
+ *                 └─► PARKED (an identical step is in flight) ──► DECIDING
+ */
+enum step_phase { PH_NONE, PH_DECIDING, PH_PARKED, PH_WANTED, PH_LIVE, PH_BACKOFF };
+
+/* Phase of an attempt: STARTING ──► RECORDING ──► RUNNING ──► COLLECTING ──► OVER */
+enum attempt_phase { AT_STARTING, AT_RECORDING, AT_RUNNING, AT_COLLECTING, AT_OVER };
+
+/** Single flight: steps with the same cache key wait for the first one. */
+struct flight_waiter {
+    struct sl_core_run *run;
+    uint32_t step;
+};
+struct flight {
+    struct sl_digest key;
+    struct sl_core_run *run; /* the leader */
+    uint32_t step;
+    SL_VEC(struct flight_waiter) waiters;
+    UT_hash_handle hh;
+};
+
+struct sl_core {
+    const struct sl_core_io *io;
+    void *data;
+    struct sl_sched *sched;
+    struct sl_core_run *runs;
+    struct sl_journal *batch;
+    struct flight *flights;
+    bool halted;
+    bool pumping;
+};
+
+/** Adds an entry to the open batch; the caller fills what its kind needs. Valid until the next call. */
+struct sl_jentry *sl_core_entry(struct sl_core_run *r, enum sl_jkind kind, uint32_t step);
+
+/** Moves the step to a final state, journals it, tells the scheduler, and ends the run when it was the last. */
+void sl_core_end_step(struct sl_core_run *r, uint32_t step, enum sl_step_state to, const char *reason,
+                      const struct sl_decision *from);
+/** The attempt is over with this outcome: retry, or end its step. */
+void sl_core_end_attempt(struct sl_core_attempt *a, const struct sl_outcome *o);
+void sl_core_run_check_done(struct sl_core_run *r);
+
+/** True when the step leads (or needs no lead); false when it was parked behind another. */
+bool sl_flight_lead(struct sl_core *c, struct sl_core_run *r, uint32_t step);
+/** The leader ended durably: its waiters are decided anew. */
+void sl_flight_land(struct sl_core *c, struct sl_core_run *r, uint32_t step);
+void sl_flight_forget_run(struct sl_core *c, const struct sl_core_run *r);
+void sl_flight_free_all(struct sl_core *c);
+
+#endif
