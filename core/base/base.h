@@ -6,6 +6,10 @@
 #ifndef SL_BASE_H
 #define SL_BASE_H
 
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE 1
+#endif
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
