@@ -101,12 +101,12 @@ int sl_registry_commit(struct sl_registry *registry, const struct sl_version_spe
 int sl_registry_resolve(struct sl_registry *registry, enum sl_kind kind, const char *text,
                         struct sl_version_ref *ret_version, struct sl_err *err) SL_MUST_CHECK;
 
-struct sl_entity {
+struct sl_entity_info {
     enum sl_kind kind;
     const char *name;              /* during the call */
     struct sl_version_ref latest;
 };
-typedef int (*sl_entity_fn)(const struct sl_entity *entity, void *data, struct sl_err *err);
+typedef int (*sl_entity_fn)(const struct sl_entity_info *entity, void *data, struct sl_err *err);
 /** Entities of one kind, sorted by name. Negative from `fn` stops. */
 int sl_registry_entities(struct sl_registry *registry, enum sl_kind kind, sl_entity_fn fn, void *data,
                          struct sl_err *err) SL_MUST_CHECK;
