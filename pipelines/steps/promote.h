@@ -75,17 +75,36 @@ struct sl_promoted {
 int sl_promote_alias(const struct sl_promote_world *w, const struct sl_promotion *p,
                      struct sl_promoted *ret, struct sl_err *err) SL_MUST_CHECK;
 
-/** Only the check: would the move be permitted now? Same errors; nothing is written. Inside a transaction. */
-int sl_promote_check(struct sl_db *db, const struct sl_promotion *p, const struct sl_alias_holder *holder,
-                     char ret_verdict_id[SL_ID_HEX + 1], struct sl_err *err) SL_MUST_CHECK;
+/** What a check found. */
+struct sl_promote_permit {
+    bool is_protected;
+    struct sl_alias_holder holder;  /* of p->alias; exists false when p->alias is NULL */
+    char verdict_id[SL_ID_HEX + 1]; /* what permits it; "" when nothing was needed, or an override will */
+};
+
+/**
+ * Only the check: would the move be permitted now? Same errors; nothing is written.
+ * `p->alias` NULL asks for a protected target instead of an alias.
+ */
+int sl_promote_check(const struct sl_promote_world *w, const struct sl_promotion *p,
+                     struct sl_promote_permit *ret, struct sl_err *err) SL_MUST_CHECK;
 
 /** Start-up: finishes promotions whose intent is recorded and whose outcome is not. Idempotent. */
 int sl_promote_replay(const struct sl_promote_world *w, size_t *ret_finished, struct sl_err *err)
     SL_MUST_CHECK;
 
-/** Protection marks. `entity` NULL: for every entity. A mark on an entity wins over the general one. */
-int sl_alias_protect(struct sl_db *db, const char *entity, const char *alias, bool is_protected,
-                     const char *actor, struct sl_err *err) SL_MUST_CHECK;
+/** A protection mark. One on an entity wins over the general one. */
+struct sl_alias_mark {
+    const char *entity; /* NULL: every entity */
+    const char *alias;
+    bool is_protected;
+    const char *actor;
+    int64_t now_ms;
+};
+/** Sets a mark, with its audit entry, in the caller's transaction. */
+int sl_alias_protect(struct sl_db *db, const struct sl_alias_mark *mark, struct sl_err *err)
+    SL_MUST_CHECK;
+/** `champion` is protected unless a mark says otherwise; other aliases are not unless a mark does. */
 int sl_alias_is_protected(struct sl_db *db, const char *entity, const char *alias, bool *ret,
                           struct sl_err *err) SL_MUST_CHECK;
 

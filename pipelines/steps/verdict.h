@@ -3,6 +3,7 @@
  *
  * A verdict is never changed; an override is a further row with a reason and a name on it.
  * Thread: the caller's database thread; every writing call belongs inside the caller's transaction.
+ * Lineage: versions are nodes with the id "sha256:<hex>", verdicts with their own id.
  */
 #ifndef SL_VERDICT_H
 #define SL_VERDICT_H
@@ -36,7 +37,7 @@ struct sl_verdict {
     const json_t *detail;             /* sl_gate_json's value; borrowed; NULL for a bare override */
     const char *override_reason, *override_by; /* set exactly when result is override */
     const char *overrides;            /* id of the refused verdict, or NULL */
-    const char *actor;                /* who ran the gate */
+    const char *actor;                /* who ran the gate; with an override, equals override_by */
     int64_t created_ms;
 };
 
@@ -47,6 +48,24 @@ struct sl_verdict {
  * @return 0, -SL_EINVAL (override without reason or name, reason too long), or the database's error
  */
 int sl_verdict_record(struct sl_db *db, const struct sl_verdict *v, struct sl_err *err) SL_MUST_CHECK;
+
+/**
+ * Records that somebody lets a version through without a passing verdict: a verdict row of its own with
+ * result override, audit entry gate.override, and lineage to the person. In the caller's transaction.
+ * The latest verdict on the digest, if any, is named as the one that is overridden.
+ *
+ * @return 0 with the new row's id, -SL_EINVAL without a reason or over SL_VERDICT_REASON_MAX
+ */
+struct sl_override {
+    const char *entity; /* "default/churn" */
+    int64_t number;
+    struct sl_digest digest;
+    const char *reason, *actor, *run_id; /* run_id may be NULL */
+    int64_t now_ms;
+    const struct sl_env *env; /* for the id; NULL: the real one */
+};
+int sl_verdict_override(struct sl_db *db, const struct sl_override *o, char ret_id[SL_ID_HEX + 1],
+                        struct sl_err *err) SL_MUST_CHECK;
 
 /** What a mover of aliases and targets needs to know about a digest. */
 struct sl_verdict_found {
