@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static int git_fail(struct sl_err *err, const char *what)
 {
@@ -52,7 +53,8 @@ static int read_files(git_repository *repo, struct sl_worktree *w, struct sl_err
 static int read_dirty(git_repository *repo, struct sl_worktree *w, struct sl_err *err)
 {
     git_status_list *list = NULL;
-    git_status_options opts = GIT_STATUS_OPTIONS_INIT;
+    git_status_options opts;
+    (void)git_status_options_init(&opts, GIT_STATUS_OPTIONS_VERSION);
     opts.show = GIT_STATUS_SHOW_INDEX_AND_WORKDIR;
     opts.flags = GIT_STATUS_OPT_EXCLUDE_SUBMODULES | GIT_STATUS_OPT_NO_REFRESH;
     if (git_status_list_new(&list, repo, &opts) < 0) {

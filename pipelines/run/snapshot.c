@@ -12,6 +12,7 @@
 
 #include "core/base/fs.h"
 #include "registry/ingest.h"
+#include "registry/object/name.h"
 #include "registry/worktree.h"
 
 #define IGNORE_FILE ".sluiceignore"
