@@ -11,8 +11,8 @@
 #include "core/blob/blob.h"
 #include "registry/object/manifest.h"
 
-#define SL_INGEST_THREADS   2
-#define SL_INGEST_SMALL_MAX ((uint64_t)1 << 20) /* files up to here count as small */
+#define SL_INGEST_THREADS     2
+#define SL_INGEST_SMALL_MAX   ((uint64_t)1 << 20) /* files up to here count as small */
 #define SL_INGEST_FILTERS_MAX 1000
 
 struct sl_ingest_opts {
@@ -20,9 +20,10 @@ struct sl_ingest_opts {
      * matches the last component. Excluded directories are not entered. */
     const char *const *exclude;
     size_t n_exclude;
-    const struct sl_manifest *previous; /* NULL, or the last version: unchanged content is only hashed */
+    const struct sl_manifest
+        *previous; /* NULL, or the last version: unchanged content is only hashed */
     bool allow_case_collisions;
-    const char *name;   /* path of a single file in the manifest; NULL: its base name */
+    const char *name;     /* path of a single file in the manifest; NULL: its base name */
     uint64_t max_entries; /* 0: SL_MANIFEST_ENTRIES_MAX */
 };
 

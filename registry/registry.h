@@ -18,10 +18,10 @@
 #include "registry/object/manifest.h"
 #include "registry/object/name.h"
 
-#define SL_TRAILERS_MAX         1000  /* per version */
-#define SL_TRAILER_BYTES_MAX    4096  /* one value */
-#define SL_VERSION_MESSAGE_MAX  65536 /* bytes */
-#define SL_COMMIT_HEX           40
+#define SL_TRAILERS_MAX        1000  /* per version */
+#define SL_TRAILER_BYTES_MAX   4096  /* one value */
+#define SL_VERSION_MESSAGE_MAX 65536 /* bytes */
+#define SL_COMMIT_HEX          40
 
 struct sl_registry;
 
@@ -63,7 +63,7 @@ struct sl_version_spec {
     struct sl_author author;
     int64_t when_ms;        /* 0: now */
     const char *attempt_id; /* NULL or 32 hex: who made it */
-    bool always_new;        /* number a new version even when the content is an existing one's; a replay
+    bool always_new; /* number a new version even when the content is an existing one's; a replay
                                with the same attempt_id and content still returns the first result */
 };
 
@@ -103,13 +103,13 @@ int sl_registry_resolve(struct sl_registry *registry, enum sl_kind kind, const c
 
 struct sl_entity_info {
     enum sl_kind kind;
-    const char *name;              /* during the call */
+    const char *name; /* during the call */
     struct sl_version_ref latest;
 };
 typedef int (*sl_entity_fn)(const struct sl_entity_info *entity, void *data, struct sl_err *err);
 /** Entities of one kind, sorted by name. Negative from `fn` stops. */
-int sl_registry_entities(struct sl_registry *registry, enum sl_kind kind, sl_entity_fn fn, void *data,
-                         struct sl_err *err) SL_MUST_CHECK;
+int sl_registry_entities(struct sl_registry *registry, enum sl_kind kind, sl_entity_fn fn,
+                         void *data, struct sl_err *err) SL_MUST_CHECK;
 
 /** One version as recorded. Texts live during the call. */
 struct sl_version_info {
@@ -117,7 +117,7 @@ struct sl_version_info {
     const char *message;
     const char *author_name, *author_email;
     uint64_t n_files, total_bytes;
-    struct sl_digest parent; /* digest of the version before; zero for the first */
+    struct sl_digest parent;           /* digest of the version before; zero for the first */
     const struct sl_trailer *trailers; /* those given at commit, "Sluice-" removed, in order */
     size_t n_trailers;
 };
@@ -143,10 +143,10 @@ struct sl_alias_move {
     enum sl_kind kind;
     const char *name;
     const char *alias;
-    const struct sl_version_ref *to;       /* NULL: delete */
-    const struct sl_version_ref *expected; /* what it must be now; NULL: see `mode` */
+    const struct sl_version_ref *to;             /* NULL: delete */
+    const struct sl_version_ref *expected;       /* what it must be now; NULL: see `mode` */
     enum { SL_ALIAS_EXPECT, SL_ALIAS_ANY } mode; /* EXPECT with NULL: it must not exist */
-    const char *reason;                    /* NULL or one line */
+    const char *reason;                          /* NULL or one line */
     struct sl_author author;
     int64_t when_ms; /* 0: now */
 };
@@ -169,15 +169,16 @@ struct sl_alias_event {
     const char *author_name, *reason;
     int64_t when_ms;
 };
-typedef int (*sl_alias_event_fn)(const struct sl_alias_event *event, void *data, struct sl_err *err);
+typedef int (*sl_alias_event_fn)(const struct sl_alias_event *event, void *data,
+                                 struct sl_err *err);
 /** Moves of one alias (or of all the entity's, alias NULL), newest first. */
 int sl_registry_alias_history(struct sl_registry *registry, enum sl_kind kind, const char *name,
                               const char *alias, sl_alias_event_fn fn, void *data,
                               struct sl_err *err) SL_MUST_CHECK;
 
 struct sl_materialise_opts {
-    const char *only;  /* NULL, or one path of the manifest: that file alone, by its base name */
-    bool read_only;    /* files 0444 or 0555 and directories 0555 instead of the recorded modes */
+    const char *only; /* NULL, or one path of the manifest: that file alone, by its base name */
+    bool read_only;   /* files 0444 or 0555 and directories 0555 instead of the recorded modes */
 };
 /**
  * Writes a version's files below `dirfd`/`path` (created; must be empty or missing), every byte

@@ -13,9 +13,9 @@
 #define SL_WORKTREE_FILES_MAX 200000
 
 struct sl_worktree {
-    char *top;      /* absolute path of the work tree, no trailing slash */
-    char commit[41]; /* HEAD as hex; "" before the first commit */
-    bool dirty;     /* a tracked file differs from HEAD */
+    char *top;            /* absolute path of the work tree, no trailing slash */
+    char commit[41];      /* HEAD as hex; "" before the first commit */
+    bool dirty;           /* a tracked file differs from HEAD */
     SL_VEC(char *) files; /* tracked paths relative to top, sorted, as in the index */
 };
 

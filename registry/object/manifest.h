@@ -19,7 +19,7 @@ enum sl_entry_type { SL_ENTRY_FILE, SL_ENTRY_SYMLINK, SL_ENTRY_DIR /* empty dire
 
 struct sl_manifest_entry {
     const char *path;
-    const char *target;      /* symlinks: the text; else NULL */
+    const char *target; /* symlinks: the text; else NULL */
     enum sl_entry_type type;
     uint32_t mode;           /* 0644 or 0755; symlinks 0777, directories 0755 */
     uint64_t size_bytes;     /* symlinks: length of target; directories 0 */
@@ -39,8 +39,9 @@ void sl_manifest_release(struct sl_manifest *m);
 void sl_cleanup_manifest(struct sl_manifest *m); /* for _cleanup_(manifest) */
 
 /** Adds a regular file; any execute bit of `mode` gives 0755, else 0644. Checks the path. */
-int sl_manifest_add_file(struct sl_manifest *m, const char *path, uint32_t mode, uint64_t size_bytes,
-                         const struct sl_digest *sha256, struct sl_err *err) SL_MUST_CHECK;
+int sl_manifest_add_file(struct sl_manifest *m, const char *path, uint32_t mode,
+                         uint64_t size_bytes, const struct sl_digest *sha256, struct sl_err *err)
+    SL_MUST_CHECK;
 /** Adds a symlink; -SL_EINVAL unless it stays inside. */
 int sl_manifest_add_symlink(struct sl_manifest *m, const char *path, const char *target,
                             struct sl_err *err) SL_MUST_CHECK;

@@ -46,9 +46,9 @@ enum sl_select { SL_SELECT_LATEST, SL_SELECT_NUMBER, SL_SELECT_ALIAS, SL_SELECT_
 struct sl_ref_text {
     char name[SL_NAME_MAX + 1];
     enum sl_select select;
-    int64_t number;                /* SL_SELECT_NUMBER */
-    char alias[SL_NAME_MAX + 1];   /* SL_SELECT_ALIAS */
-    char hex[SL_DIGEST_HEX + 1];   /* SL_SELECT_DIGEST: 8..64 lowercase hex digits */
+    int64_t number;              /* SL_SELECT_NUMBER */
+    char alias[SL_NAME_MAX + 1]; /* SL_SELECT_ALIAS */
+    char hex[SL_DIGEST_HEX + 1]; /* SL_SELECT_DIGEST: 8..64 lowercase hex digits */
 };
 
 /** Splits "name", "name@vN", "name@latest", "name@alias", "name@sha256:HEX" at the last "@".
