@@ -22,7 +22,8 @@ int sl_openat_beneath(int dirfd, const char *path, int flags, mode_t mode, struc
 /** Opens a directory (CLOEXEC, O_DIRECTORY). dirfd may be AT_FDCWD. */
 int sl_opendir_at(int dirfd, const char *path, struct sl_err *err) SL_MUST_CHECK;
 
-/** mkdir -p below dirfd; existing directories are fine; refuses ".." and empty components. */
+/** mkdir -p below dirfd; existing directories are fine; refuses ".." and empty components. An
+ * absolute path and links on the way are allowed with AT_FDCWD only. Not synced. */
 int sl_mkdirs_at(int dirfd, const char *path, mode_t mode, struct sl_err *err) SL_MUST_CHECK;
 
 /** Reads a whole file of at most max_bytes into `out` (cleared first). -SL_ELIMIT when larger. */
@@ -45,7 +46,9 @@ int sl_copy_fd(int from_fd, int to_fd, struct sl_digest *ret_digest, uint64_t *r
 /** Removes the tree without following links; a missing one is success. Makes directories writable first. */
 int sl_remove_tree_at(int dirfd, const char *path, struct sl_err *err) SL_MUST_CHECK;
 
-/** One entry met by sl_walk. `path` is relative to the walked root, "/"-separated. */
+#define SL_WALK_DEPTH_MAX 128
+
+/** One entry met by sl_walk_at. `path` is relative to the walked root, "/"-separated. */
 struct sl_walk_entry {
     const char *path;
     const struct stat *st; /* lstat */
@@ -55,7 +58,8 @@ struct sl_walk_entry {
 /** Called per entry, parents before children, names sorted by bytes. Return 0 to go on, 1 to skip a
  * directory's content, negative to stop with that code. */
 typedef int (*sl_walk_fn)(const struct sl_walk_entry *entry, void *data, struct sl_err *err);
-/** Walks below dirfd/path without following links. Limits: depth 128 (SL_ELIMIT). */
+/** Walks below dirfd/path without following links. The root
+ * itself is no entry. Limits: SL_WALK_DEPTH_MAX levels below the root (SL_ELIMIT). */
 int sl_walk_at(int dirfd, const char *path, sl_walk_fn fn, void *data, struct sl_err *err)
     SL_MUST_CHECK;
 

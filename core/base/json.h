@@ -12,6 +12,7 @@
 #include "core/base/str.h"
 
 #define SL_JSON_DEPTH_MAX 64
+#define SL_JSON_BYTES_MAX (64u << 20)
 
 /**
  * Parses one strict JSON text (duplicates rejected, depth and size capped).
