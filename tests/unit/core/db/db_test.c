@@ -122,9 +122,9 @@ SL_TEST(core_db_db, exec__every_letter__round_trips)
                            "sizb", NULL, -1, NULL, (size_t)0),
                 f.err);
     struct sl_rows rows;
-    SL_CHECK_OK(sl_db_query(f.db, &rows, &f.err, SL_SQL("SELECT a, b, c, d FROM t ORDER BY rowid"),
-                            ""),
-                f.err);
+    SL_CHECK_OK(
+        sl_db_query(f.db, &rows, &f.err, SL_SQL("SELECT a, b, c, d FROM t ORDER BY rowid"), ""),
+        f.err);
     SL_CHECK_EQ_INT(sl_rows_next(&rows, &f.err), 1);
     SL_CHECK_EQ_STR(sl_rows_text(&rows, 0), "caf\xc3\xa9");
     SL_CHECK_EQ_INT(sl_rows_i64(&rows, 1), INT64_MIN);
@@ -190,9 +190,9 @@ SL_TEST(core_db_db, exec__value_at_limit_and_one_past)
     size_t max = SL_DB_VALUE_MAX - 1024; /* the row's other columns and header count too */
     char *big = calloc(1, SL_DB_VALUE_MAX + 1);
     SL_CHECK_NOT_NULL(big);
-    SL_CHECK_OK(sl_db_exec(f.db, &f.err, SL_SQL("INSERT INTO t(d) VALUES (?)"), "b", (void *)big,
-                           max),
-                f.err);
+    SL_CHECK_OK(
+        sl_db_exec(f.db, &f.err, SL_SQL("INSERT INTO t(d) VALUES (?)"), "b", (void *)big, max),
+        f.err);
     SL_CHECK_ERR(sl_db_exec(f.db, &f.err, SL_SQL("INSERT INTO t(d) VALUES (?)"), "b", (void *)big,
                             (size_t)SL_DB_VALUE_MAX + 1),
                  SL_ELIMIT, f.err, "too big");
@@ -393,8 +393,8 @@ SL_TEST(core_db_db, check_integrity__damaged_page__is_found)
     struct fixture f;
     set_up(&f);
     for (int i = 0; i < 200; i++) {
-        SL_CHECK_OK(sl_db_exec(f.db, &f.err, SL_SQL("INSERT INTO t(b, d) VALUES (?, zeroblob(900))"),
-                               "i", i),
+        SL_CHECK_OK(sl_db_exec(f.db, &f.err,
+                               SL_SQL("INSERT INTO t(b, d) VALUES (?, zeroblob(900))"), "i", i),
                     f.err);
     }
     sl_db_close(f.db);
