@@ -19,13 +19,13 @@
 
 struct sl_loop;
 
-#define SL_RUNNER_ARGV_MAX     4096                /* arguments of a step */
-#define SL_RUNNER_ENV_MAX      4096                /* variables of a step */
-#define SL_RUNNER_SPEC_MAX     (1024UL * 1024)     /* argv, env and all else together, bytes */
-#define SL_RUNNER_PATH_MAX     3072                /* attempt_dir, bytes */
-#define SL_RUNNER_GRACE_MS     10000               /* default between TERM and KILL */
-#define SL_RUNNER_GRACE_MS_MAX (3600LL * 1000)     /* longest grace */
-#define SL_RUNNER_TIMEOUT_MAX  (366LL * 86400000)  /* longest time limit, ms */
+#define SL_RUNNER_ARGV_MAX     4096               /* arguments of a step */
+#define SL_RUNNER_ENV_MAX      4096               /* variables of a step */
+#define SL_RUNNER_SPEC_MAX     (1024UL * 1024)    /* argv, env and all else together, bytes */
+#define SL_RUNNER_PATH_MAX     3072               /* attempt_dir, bytes */
+#define SL_RUNNER_GRACE_MS     10000              /* default between TERM and KILL */
+#define SL_RUNNER_GRACE_MS_MAX (3600LL * 1000)    /* longest grace */
+#define SL_RUNNER_TIMEOUT_MAX  (366LL * 86400000) /* longest time limit, ms */
 
 /** How an attempt ended. Names (sl_runner_class_name) are stored in exit records and journals. */
 enum sl_runner_class {
@@ -46,8 +46,8 @@ bool sl_runner_class_parse(const char *name, enum sl_runner_class *ret);
 
 /** How limits and containment are enforced on this machine. */
 enum sl_cgroup_mode {
-    SL_CGROUP_V2,    /* unified hierarchy, delegated to us */
-    SL_CGROUP_V1,    /* separate hierarchies (a unified one without controllers may still contain) */
+    SL_CGROUP_V2, /* unified hierarchy, delegated to us */
+    SL_CGROUP_V1, /* separate hierarchies (a unified one without controllers may still contain) */
     SL_CGROUP_RLIMIT /* no writable cgroup: per-process rlimits, containment by the subreaper alone */
 };
 const char *sl_cgroup_mode_name(enum sl_cgroup_mode mode);
@@ -72,8 +72,8 @@ struct sl_attempt_spec {
     const char *const *argv; /* NULL-terminated; argv[0] with a slash, or looked up in env's PATH */
     const char *const *env;  /* the complete environment, NULL-terminated */
     struct sl_attempt_limits limits;
-    mode_t umask;        /* 0: 022 */
-    bool durable_exit;   /* sync marker and exit record to disk (effects: external) */
+    mode_t umask;      /* 0: 022 */
+    bool durable_exit; /* sync marker and exit record to disk (effects: external) */
 };
 
 #define SL_BOOT_ID_TEXT 40
@@ -83,10 +83,10 @@ struct sl_attempt_identity {
     char attempt_id[SL_ID_HEX + 1];
     char nonce[SL_ID_HEX + 1];
     char boot_id[SL_BOOT_ID_TEXT];
-    int64_t pid;           /* of the shim */
-    uint64_t start_time;   /* of the shim: clock ticks since boot */
+    int64_t pid;         /* of the shim */
+    uint64_t start_time; /* of the shim: clock ticks since boot */
     enum sl_cgroup_mode mode;
-    char cgroup[256];      /* the step's cgroup below its hierarchies' roots; "" when none */
+    char cgroup[1024]; /* absolute directories of the cgroups, ":"-separated; "" when none */
 };
 /** To and from the journal's JSON. parse: -SL_EINVAL naming the field. */
 json_t *sl_attempt_identity_json(const struct sl_attempt_identity *identity);
@@ -96,13 +96,13 @@ int sl_attempt_identity_parse(const json_t *value, struct sl_attempt_identity *r
 /** What on_end reports. Times are 0 when unknown. */
 struct sl_attempt_result {
     enum sl_runner_class class;
-    int exit_code;          /* 0..255; -1 unless the step exited */
-    int signal;             /* 0 unless a signal ended it */
-    bool oom;               /* the kernel killed in it for memory */
-    int64_t started_ms, ended_ms;         /* wall clock of the step itself, unix ms */
+    int exit_code;                         /* 0..255; -1 unless the step exited */
+    int signal;                            /* 0 unless a signal ended it */
+    bool oom;                              /* the kernel killed in it for memory */
+    int64_t started_ms, ended_ms;          /* wall clock of the step itself, unix ms */
     int64_t user_us, system_us, maxrss_kb; /* of the step and all it waited for */
     uint64_t log_dropped_bytes; /* output beyond log_bytes_max or that the disk refused */
-    char reason[300];       /* one line for users */
+    char reason[300];           /* one line for users */
 };
 
 struct sl_runner;
@@ -126,12 +126,12 @@ enum sl_runner_cap {
 };
 
 struct sl_runner_config {
-    struct sl_loop *loop;       /* callbacks run here */
-    int data_dirfd;             /* the data directory, kept open by the caller */
-    const char *data_dir;       /* its absolute path */
-    const char *cgroup_parent;  /* tests: place of our cgroups below each root; NULL: found out */
-    bool no_cgroups;            /* use rlimits even where cgroups could be written */
-    const void *backend;        /* backend-specific (fake: struct sl_fake_config) */
+    struct sl_loop *loop;      /* callbacks run here */
+    int data_dirfd;            /* the data directory, kept open by the caller */
+    const char *data_dir;      /* its absolute path */
+    const char *cgroup_parent; /* tests: place of our cgroups below each root; NULL: found out */
+    bool no_cgroups;           /* use rlimits even where cgroups could be written */
+    const void *backend;       /* backend-specific (fake: struct sl_fake_config) */
 };
 
 struct sl_runner_ops {

@@ -1,0 +1,75 @@
+/**
+ * The spec that a shim reads: the writer. A memory file, so that secrets in the environment never
+ * touch a disk and the engine never waits for a reader.
+ *
+ * Thread: any. Must not: keep the spec anywhere else.
+ */
+#include "core/base/base.h"
+
+#include "runners/local/shim_spec.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "core/base/fs.h"
+
+static void pair(struct sl_buf *out, const char *key, const char *value)
+{
+    sl_buf_puts(out, key);
+    sl_buf_putc(out, '=');
+    sl_buf_puts(out, value);
+    sl_buf_putc(out, '\0');
+}
+
+static void number(struct sl_buf *out, const char *key, uint64_t value)
+{
+    if (value != 0) {
+        sl_buf_printf(out, "%s=%llu", key, (unsigned long long)value);
+        sl_buf_putc(out, '\0');
+    }
+}
+
+static void write_spec(const struct sl_attempt_spec *s, const char *nonce,
+                       const struct sl_cgroup_facts *facts, struct sl_buf *out)
+{
+    const struct sl_attempt_limits *l = &s->limits;
+    sl_buf_puts(out, "sluice-shim-spec 1");
+    sl_buf_putc(out, '\0');
+    pair(out, "nonce", nonce);
+    pair(out, "cwd", s->cwd != NULL ? s->cwd : "work");
+    number(out, "timeout_ms", (uint64_t)l->timeout_ms);
+    number(out, "grace_ms", (uint64_t)(l->grace_ms > 0 ? l->grace_ms : SL_RUNNER_GRACE_MS));
+    number(out, "log_bytes_max", l->log_bytes_max);
+    number(out, "umask", s->umask != 0 ? (uint64_t)s->umask : 022);
+    number(out, "durable", s->durable_exit ? 1 : 0);
+    sl_cgroup_words(facts, nonce, l, out);
+    for (size_t i = 0; s->argv[i] != NULL; i++) {
+        pair(out, "arg", s->argv[i]);
+    }
+    for (size_t i = 0; s->env[i] != NULL; i++) {
+        pair(out, "env", s->env[i]);
+    }
+}
+
+int sl_shim_spec_fd(const struct sl_attempt_spec *spec, const char *nonce,
+                    const struct sl_cgroup_facts *facts, struct sl_err *err)
+{
+    _cleanup_(buf)
+    struct sl_buf text = SL_BUF_INIT(SL_SHIM_SPEC_MAX);
+    write_spec(spec, nonce, facts, &text);
+    SL_ASSERT(!text.overflow); /* the checked spec is at most half of it */
+    _cleanup_(close)
+    int fd = memfd_create("sluice-spec", MFD_CLOEXEC);
+    if (fd < 0) {
+        return sl_err_errno(err, errno, "cannot create the shim's spec");
+    }
+    int rc = sl_write_all(fd, text.ptr, text.len, err);
+    if (rc < 0) {
+        return sl_err_wrap(err, "cannot write the shim's spec");
+    }
+    if (lseek(fd, 0, SEEK_SET) != 0) {
+        return sl_err_errno(err, errno, "cannot rewind the shim's spec");
+    }
+    return sl_take_fd(fd);
+}

@@ -1,0 +1,18 @@
+/**
+ * The spec that a shim reads: NUL-terminated "key=value" strings after a version line.
+ *
+ * Thread: any. Must not: know a key that runners/shim/spec.c does not.
+ */
+#ifndef SL_SHIM_SPEC_H
+#define SL_SHIM_SPEC_H
+
+#include "runners/local/cgroup.h"
+
+#define SL_SHIM_SPEC_MAX (2UL * 1024 * 1024) /* as the shim's own limit */
+
+/** Writes the spec of a checked attempt into a sealed memory file, positioned at its start.
+ * @return descriptor (CLOEXEC, caller closes), or -SL_EIO, -SL_ENOMEMORY */
+int sl_shim_spec_fd(const struct sl_attempt_spec *spec, const char *nonce,
+                    const struct sl_cgroup_facts *facts, struct sl_err *err) SL_MUST_CHECK;
+
+#endif
