@@ -27,7 +27,7 @@
 #define SL_MAX(a, b) ((a) > (b) ? (a) : (b))
 
 /** The object that embeds `ptr` as its field `member`. */
-#define SL_CONTAINER_OF(ptr, type, member) ((type *)(void *)((char *)(ptr) - offsetof(type, member)))
+#define SL_CONTAINER_OF(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
 /** Prints the failed condition with its place, flushes the trace ring and aborts. */
 SL_NORETURN void sl_assert_fail(const char *condition, const char *file, int line);

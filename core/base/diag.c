@@ -98,7 +98,7 @@ void sl_diags_sort(struct sl_diags *d)
         size_t r = rank[i], j = i;
         for (; j > 0; j--) {
             const struct sl_loc *before = &d->list.items[j - 1].loc;
-            bool in_order = rank[j - 1] != r              ? rank[j - 1] < r
+            bool in_order = rank[j - 1] != r                ? rank[j - 1] < r
                             : before->line != diag.loc.line ? before->line < diag.loc.line
                                                             : before->column <= diag.loc.column;
             if (in_order) {

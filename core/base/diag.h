@@ -22,7 +22,7 @@ struct sl_loc {
 struct sl_diag {
     enum sl_severity severity;
     struct sl_loc loc;
-    const char *message; /* one line, no full stop: "unknown key 'rum' in step 'a'; did you mean 'run'?" */
+    const char *message; /* one line, no full stop: "unknown key 'rum'; did you mean 'run'?" */
     const char *hint;    /* NULL, or further lines (a rewrite to paste) */
     const char *source;  /* NULL, or the source line */
 };
@@ -48,6 +48,7 @@ void sl_diags_sort(struct sl_diags *d);
  * Control characters are shown escaped; long lines are cut around the caret. `color` uses ANSI.
  */
 void sl_diags_print(const struct sl_diags *d, bool color, struct sl_buf *out);
-json_t *sl_diags_json(const struct sl_diags *d); /* array of {severity,file,line,column,message,hint} */
+json_t *sl_diags_json(
+    const struct sl_diags *d); /* array of {severity,file,line,column,message,hint} */
 
 #endif

@@ -21,7 +21,8 @@ enum sl_fault_point {
 int sl_fault_init(struct sl_err *err);
 
 extern bool sl_fault_armed; /* private: set by sl_fault_init */
-int sl_fault_hit(enum sl_fault_point point); /* private: returns 0 or an errno value; may not return */
+int sl_fault_hit(
+    enum sl_fault_point point); /* private: returns 0 or an errno value; may not return */
 
 /** Yields 0, or the errno value to fail with. */
 #define SL_FAULT_POINT(id) (__builtin_expect(sl_fault_armed, 0) ? sl_fault_hit(SL_FAULT_##id) : 0)

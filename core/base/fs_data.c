@@ -21,8 +21,8 @@
 #include "core/base/mem.h"
 #include "core/base/time.h"
 
-#define READ_BYTES (64u << 10)
-#define COPY_BYTES (1u << 20)
+#define READ_BYTES  (64u << 10)
+#define COPY_BYTES  (1u << 20)
 #define RANGE_BYTES ((size_t)1 << 30) /* per copy_file_range call */
 
 /** read(2) that goes on after signals. */
@@ -39,7 +39,8 @@ int sl_read_fd(int fd, size_t max_bytes, struct sl_buf *out, struct sl_err *err)
 {
     sl_buf_clear(out);
     max_bytes = SL_MIN(max_bytes, out->max_bytes);
-    _cleanup_(free) char *chunk = sl_malloc(READ_BYTES);
+    _cleanup_(free)
+    char *chunk = sl_malloc(READ_BYTES);
     for (;;) {
         ssize_t n = read_some(fd, chunk, READ_BYTES);
         if (n < 0) {
@@ -59,7 +60,8 @@ int sl_read_file_at(int dirfd, const char *path, size_t max_bytes, struct sl_buf
                     struct sl_err *err)
 {
     sl_buf_clear(out);
-    _cleanup_(close) int fd = openat(dirfd, path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    _cleanup_(close)
+    int fd = openat(dirfd, path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
     if (fd < 0) {
         return sl_err_errno(err, errno, "cannot open '%s'", path);
     }
@@ -100,8 +102,8 @@ int sl_fsync_fd(int fd, struct sl_err *err)
 static int fill_and_rename(int dir, const char *temp, const char *name, struct sl_str data,
                            mode_t mode, bool durable, struct sl_err *err)
 {
-    _cleanup_(close) int fd =
-        openat(dir, temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    _cleanup_(close)
+    int fd = openat(dir, temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0) {
         return sl_err_errno(err, errno, "cannot create a temporary file");
     }
@@ -125,9 +127,11 @@ static int fill_and_rename(int dir, const char *temp, const char *name, struct s
 int sl_publish_file_at(int dirfd, const char *path, const void *data, size_t len, mode_t mode,
                        bool durable, struct sl_err *err)
 {
-    _cleanup_(free) char *dir_path = NULL;
+    _cleanup_(free)
+    char *dir_path = NULL;
     const char *name = sl_path_split(path, &dir_path);
-    _cleanup_(close) int dir = sl_opendir_at(dirfd, dir_path, err);
+    _cleanup_(close)
+    int dir = sl_opendir_at(dirfd, dir_path, err);
     if (dir < 0) {
         return sl_err_wrap(err, "cannot publish '%s'", path);
     }
@@ -190,7 +194,8 @@ static int copy_in_kernel(int from_fd, int to_fd, uint64_t *ret_bytes, struct sl
 static int copy_by_reading(int from_fd, int to_fd, struct sl_sha256_ctx *hash, uint64_t *ret_bytes,
                            struct sl_err *err)
 {
-    _cleanup_(free) char *chunk = sl_malloc(COPY_BYTES);
+    _cleanup_(free)
+    char *chunk = sl_malloc(COPY_BYTES);
     uint64_t total = 0;
     for (;;) {
         ssize_t n = read_some(from_fd, chunk, COPY_BYTES);

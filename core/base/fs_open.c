@@ -51,7 +51,8 @@ static bool has_dotdot(const char *path)
 
 int sl_openat_walk(int dirfd, const char *path, int flags, mode_t mode)
 {
-    _cleanup_(close) int owned = -1;
+    _cleanup_(close)
+    int owned = -1;
     const char *p = path;
     size_t len = next_component(&p);
     for (;;) {
@@ -117,8 +118,8 @@ int sl_openat_beneath(int dirfd, const char *path, int flags, mode_t mode, struc
         return fd;
     }
     if (fd == -ELOOP || fd == -EXDEV) {
-        return sl_err_set(err, SL_EINVAL,
-                          "path '%s' meets a symbolic link or leaves its directory", path);
+        return sl_err_set(err, SL_EINVAL, "path '%s' meets a symbolic link or leaves its directory",
+                          path);
     }
     return sl_err_errno(err, -fd, "cannot open '%s'", path);
 }
@@ -158,16 +159,18 @@ int sl_mkdirs_at(int dirfd, const char *path, mode_t mode, struct sl_err *err)
     bool follow = dirfd == AT_FDCWD;
     if (path[0] == '\0' || (path[0] == '/' && !follow) || strstr(path, "//") != NULL ||
         has_dotdot(path)) {
-        return sl_err_set(err, SL_EINVAL,
-                          "directory '%s' must not have '..' or empty components", path);
+        return sl_err_set(err, SL_EINVAL, "directory '%s' must not have '..' or empty components",
+                          path);
     }
-    _cleanup_(close) int owned = -1;
+    _cleanup_(close)
+    int owned = -1;
     if (path[0] == '/') {
         owned = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     }
     size_t len = 0;
     for (const char *p = path; (len = next_component(&p)) > 0; p += len) {
-        _cleanup_(free) char *name = sl_strndup(p, len);
+        _cleanup_(free)
+        char *name = sl_strndup(p, len);
         int fd = make_and_enter(owned >= 0 ? owned : dirfd, name, mode, follow, err);
         if (fd < 0) {
             return sl_err_wrap(err, "cannot make '%s'", path);

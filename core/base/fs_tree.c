@@ -82,12 +82,12 @@ static int walk_dir(struct walk *w, int fd, int depth, struct sl_err *err);
 
 static int walk_into(struct walk *w, int fd, const char *name, int depth, struct sl_err *err)
 {
-    _cleanup_(close) int sub =
-        openat(fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    _cleanup_(close)
+    int sub = openat(fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (sub < 0) {
-        return errno == ENOENT ? 0
-                               : sl_err_errno(err, errno, "cannot open directory '%s'",
-                                              sl_buf_str(&w->path));
+        return errno == ENOENT
+                   ? 0
+                   : sl_err_errno(err, errno, "cannot open directory '%s'", sl_buf_str(&w->path));
     }
     return walk_dir(w, sub, depth + 1, err);
 }
@@ -135,7 +135,8 @@ static int walk_dir(struct walk *w, int fd, int depth, struct sl_err *err)
 
 int sl_walk_at(int dirfd, const char *path, sl_walk_fn fn, void *data, struct sl_err *err)
 {
-    _cleanup_(close) int fd = sl_opendir_at(dirfd, path, err);
+    _cleanup_(close)
+    int fd = sl_opendir_at(dirfd, path, err);
     if (fd < 0) {
         return fd;
     }
@@ -154,7 +155,8 @@ struct removal {
 /** Gives the owner all rights on a directory that is `name` itself, not what a link points at. */
 static void make_writable(int fd, const char *name)
 {
-    _cleanup_(close) int self = openat(fd, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    _cleanup_(close)
+    int self = openat(fd, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     struct stat st;
     if (self >= 0 && fstat(self, &st) == 0 && (st.st_mode & 0700) != 0700) {
         char proc[64];
@@ -182,8 +184,8 @@ static int remove_dir(struct removal *r, int fd, const char *name, int depth)
     }
     for (int pass = 0; pass < REMOVE_PASSES; pass++) {
         {
-            _cleanup_(close) int sub =
-                openat(fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+            _cleanup_(close)
+            int sub = openat(fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
             if (sub < 0) {
                 return errno == ENOENT ? 0 : -errno;
             }
@@ -243,16 +245,19 @@ static int remove_content(struct removal *r, int fd, int depth)
 
 int sl_remove_tree_at(int dirfd, const char *path, struct sl_err *err)
 {
-    _cleanup_(free) char *trimmed = sl_strdup(path);
+    _cleanup_(free)
+    char *trimmed = sl_strdup(path);
     for (size_t n = strlen(trimmed); n > 1 && trimmed[n - 1] == '/'; n--) {
         trimmed[n - 1] = '\0';
     }
-    _cleanup_(free) char *parent_path = NULL;
+    _cleanup_(free)
+    char *parent_path = NULL;
     const char *name = sl_path_split(trimmed, &parent_path);
     if (name[0] == '\0' || is_dot(name)) {
         return sl_err_set(err, SL_EINVAL, "cannot remove '%s': not a name", path);
     }
-    _cleanup_(close) int parent = openat(dirfd, parent_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    _cleanup_(close)
+    int parent = openat(dirfd, parent_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (parent < 0) {
         return errno == ENOENT ? 0 : sl_err_errno(err, errno, "cannot remove '%s'", path);
     }

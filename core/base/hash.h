@@ -30,7 +30,7 @@ struct sl_sha256_ctx *sl_sha256_new(void);
 void sl_sha256_reset(struct sl_sha256_ctx *c);
 void sl_sha256_update(struct sl_sha256_ctx *c, const void *data, size_t len);
 void sl_sha256_final(struct sl_sha256_ctx *c, struct sl_digest *ret); /* resets too */
-void sl_sha256_free(struct sl_sha256_ctx *c);                        /* NULL allowed */
+void sl_sha256_free(struct sl_sha256_ctx *c);                         /* NULL allowed */
 
 uint64_t sl_xxh3(const void *data, size_t len);
 

@@ -30,7 +30,8 @@ char *sl_json_pretty(const json_t *value);
 /** Field of an object: the value, or `fallback` when absent, null or of another type. Never fail. */
 const char *sl_json_str(const json_t *object, const char *key, const char *fallback);
 int64_t sl_json_i64(const json_t *object, const char *key, int64_t fallback);
-double sl_json_num(const json_t *object, const char *key, double fallback); /* also "NaN", "Infinity", "-Infinity" strings */
+double sl_json_num(const json_t *object, const char *key,
+                   double fallback); /* also "NaN", "Infinity", "-Infinity" strings */
 bool sl_json_bool(const json_t *object, const char *key, bool fallback);
 
 /** Sets a string field, skipping NULL values. */

@@ -13,7 +13,7 @@
 void *sl_malloc(size_t size_bytes);
 void *sl_calloc(size_t count, size_t size_bytes);
 void *sl_realloc(void *old, size_t size_bytes);
-char *sl_strdup(const char *text);                   /* NULL gives NULL */
+char *sl_strdup(const char *text); /* NULL gives NULL */
 char *sl_strndup(const char *text, size_t len);
 char *sl_asprintf(const char *fmt, ...) SL_PRINTF(1, 2);
 

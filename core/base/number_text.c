@@ -95,8 +95,7 @@ size_t sl_number_text(double value, char out[SL_NUMBER_TEXT])
         n = snprintf(out, SL_NUMBER_TEXT, "%s%s%.*s", sign, d.digits, d.point - d.n,
                      "000000000000000000000");
     } else if (d.point > 0 && d.point <= 21) {
-        n = snprintf(out, SL_NUMBER_TEXT, "%s%.*s.%s", sign, d.point, d.digits,
-                     d.digits + d.point);
+        n = snprintf(out, SL_NUMBER_TEXT, "%s%.*s.%s", sign, d.point, d.digits, d.digits + d.point);
     } else if (d.point > -6 && d.point <= 0) {
         n = snprintf(out, SL_NUMBER_TEXT, "%s0.%.*s%s", sign, -d.point, "00000", d.digits);
     } else {

@@ -21,7 +21,10 @@ static inline struct sl_str sl_str_c(const char *text)
     return (struct sl_str){text, text != NULL ? strlen(text) : 0};
 }
 bool sl_str_eq(struct sl_str a, const char *b);
-static inline bool sl_streq(const char *a, const char *b) { return strcmp(a, b) == 0; }
+static inline bool sl_streq(const char *a, const char *b)
+{
+    return strcmp(a, b) == 0;
+}
 bool sl_starts_with(const char *text, const char *prefix);
 bool sl_ends_with(const char *text, const char *suffix);
 
@@ -61,7 +64,9 @@ const char *sl_nearest(const char *word, const char *const *names, size_t n);
 /** Decimal integers without locale or leftovers. False when text is not wholly a number in range. */
 bool sl_parse_i64(const char *text, int64_t *ret);
 bool sl_parse_u64(const char *text, uint64_t *ret);
-bool sl_parse_double(const char *text, double *ret); /* C locale; accepts inf and nan spellings of YAML (.inf .nan) too */
+bool sl_parse_double(
+    const char *text,
+    double *ret); /* C locale; accepts inf and nan spellings of YAML (.inf .nan) too */
 
 /** Shell-quotes for display only (never to build a command). Appends to `b`. */
 void sl_buf_shell_quote(struct sl_buf *b, const char *text);

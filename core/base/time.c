@@ -14,8 +14,8 @@
 #include <sys/random.h>
 #include <time.h>
 
-#define MS_PER_DAY INT64_C(86400000)
-#define MS_YEAR_0  INT64_C(-62167219200000) /* 0000-01-01T00:00:00.000Z */
+#define MS_PER_DAY    INT64_C(86400000)
+#define MS_YEAR_0     INT64_C(-62167219200000) /* 0000-01-01T00:00:00.000Z */
 #define MS_YEAR_10000 INT64_C(253402300800000)
 
 int64_t sl_now_ms(void)
@@ -68,10 +68,9 @@ char *sl_time_format(int64_t unix_ms, char out[SL_TIME_TEXT])
     int ms = (int)(unix_ms - days * MS_PER_DAY);
     int year = 0, month = 0, day = 0;
     civil_from_days(days, &year, &month, &day);
-    (void)snprintf(out, SL_TIME_TEXT, "%04u-%02u-%02uT%02u:%02u:%02u.%03uZ",
-                   (unsigned)year % 10000, (unsigned)month % 100, (unsigned)day % 100,
-                   (unsigned)(ms / 3600000) % 100, (unsigned)(ms / 60000 % 60),
-                   (unsigned)(ms / 1000 % 60), (unsigned)(ms % 1000));
+    (void)snprintf(out, SL_TIME_TEXT, "%04u-%02u-%02uT%02u:%02u:%02u.%03uZ", (unsigned)year % 10000,
+                   (unsigned)month % 100, (unsigned)day % 100, (unsigned)(ms / 3600000) % 100,
+                   (unsigned)(ms / 60000 % 60), (unsigned)(ms / 1000 % 60), (unsigned)(ms % 1000));
     return out;
 }
 

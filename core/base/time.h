@@ -28,8 +28,8 @@ bool sl_size_parse(const char *text, uint64_t *ret_bytes);
 
 /** What a deterministic room may ask of the world; tests and the simulation supply their own. */
 struct sl_env {
-    int64_t (*now_ms)(void *data);             /* wall clock */
-    int64_t (*mono_ms)(void *data);            /* never goes back */
+    int64_t (*now_ms)(void *data);  /* wall clock */
+    int64_t (*mono_ms)(void *data); /* never goes back */
     void (*random)(void *data, void *out, size_t len);
     void *data;
 };

@@ -101,8 +101,8 @@ static int find_unit(const struct unit *units, size_t n, const char *word, size_
 /** amount * factor rounded down. False past 64 bits. */
 static bool scale(const struct amount *a, uint64_t factor, uint64_t *ret)
 {
-    unsigned __int128 value = (unsigned __int128)a->whole * factor +
-                              (unsigned __int128)a->fraction * factor / a->scale;
+    unsigned __int128 value =
+        (unsigned __int128)a->whole * factor + (unsigned __int128)a->fraction * factor / a->scale;
     if (value > UINT64_MAX) {
         return false;
     }

@@ -98,7 +98,8 @@ void sl_test_eq_str(const char *file, int line, const char *what, const char *ac
     if (actual == NULL || expected == NULL) {
         if (actual != expected) {
             sl_test_fail(file, line, "%s is \"%s\", expected \"%s\"", what,
-                         actual != NULL ? actual : "(NULL)", expected != NULL ? expected : "(NULL)");
+                         actual != NULL ? actual : "(NULL)",
+                         expected != NULL ? expected : "(NULL)");
         }
         return;
     }
@@ -180,8 +181,9 @@ int main(int argc, char **argv)
             (void)fprintf(stderr, "[FAIL] %s\n", name);
         }
     }
-    (void)fprintf(stderr, "[====] Synthesis: Tested: %d | Passing: %d | Failing: %d | Crashing: 0\n",
-                  n_run, n_run - n_failed, n_failed);
+    (void)fprintf(stderr,
+                  "[====] Synthesis: Tested: %d | Passing: %d | Failing: %d | Crashing: 0\n", n_run,
+                  n_run - n_failed, n_failed);
     if (n_run == 0) {
         (void)fputs("no test ran\n", stderr);
         return 1;
