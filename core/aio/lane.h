@@ -67,7 +67,7 @@ bool sl_lane_is_current(const struct sl_lane *lane);
 /**
  * Closes: refuses new work; with `drain` waits for all that is queued, else cancels what has not
  * begun; joins the threads, runs every outstanding `done`, frees the lane. NULL allowed.
- * Thread: loop. Blocks: yes, for as long as the work that runs.
+ * Not from inside a `done` of the same lane (asserted). Thread: loop. Blocks: yes, for as long as the work that runs.
  */
 void sl_lane_close(struct sl_lane *lane, bool drain);
 

@@ -110,7 +110,7 @@ struct sl_req_reader {
     void (*gone)(struct sl_req *req); /* must reply (it is dropped) now or later */
 };
 /** Starts reading the body of a route with SL_ROUTE_STREAM_BODY; at once or later, once. Nothing is
- * read from the client before. */
+ * read from the client before. `piece` (no body) or `gone` (no client) may run before it returns. */
 void sl_req_read(struct sl_req *req, const struct sl_req_reader *reader);
 /** Back-pressure: stops reading from the socket; at most SL_HTTP_READ_BYTES more arrive. */
 void sl_req_read_pause(struct sl_req *req);
@@ -142,7 +142,7 @@ struct sl_reply_stream {
 void sl_reply_begin(struct sl_req *req, int status, const char *content_type,
                     const struct sl_reply_stream *stream);
 /** Copies and queues. -SL_ECANCELLED when the client is gone, -SL_ELIMIT past write_queue_max (then
- * it is gone too). */
+ * it is cut off). In both cases `gone` is not called for it; sl_reply_end still is due. */
 int sl_reply_write(struct sl_req *req, const void *data, size_t len, struct sl_err *err);
 size_t sl_reply_pending(const struct sl_req *req); /* bytes queued, not yet taken by the kernel */
 bool sl_reply_gone(const struct sl_req *req);
