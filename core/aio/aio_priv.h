@@ -17,6 +17,7 @@ struct sl_loop {
     uv_timer_t clock;  /* armed for the earliest timer */
     atomic_uintptr_t owner; /* pthread_t of the loop thread */
     atomic_bool stop;
+    bool turning;   /* inside a waiting sl_loop_turn */
     size_t n_users; /* watches, signals, lanes: must be 0 at sl_loop_free */
     /* posts, under lock */
     pthread_mutex_t lock;

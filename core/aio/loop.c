@@ -99,7 +99,9 @@ void sl_loop_run(struct sl_loop *loop)
 void sl_loop_turn(struct sl_loop *loop, bool wait)
 {
     SL_ON_LOOP(loop);
+    loop->turning = wait;
     (void)uv_run(&loop->uv, wait ? UV_RUN_ONCE : UV_RUN_NOWAIT);
+    loop->turning = false;
 }
 
 void sl_loop_stop(struct sl_loop *loop)

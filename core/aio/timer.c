@@ -111,6 +111,10 @@ static void on_clock(uv_timer_t *clock)
         timer->fn(timer);
     }
     arm(loop);
+    if (loop->turning) {
+        /* UV_RUN_ONCE polls after its timers, for ever when none is left: make it return. */
+        SL_ASSERT(uv_async_send(&loop->wake) == 0);
+    }
 }
 
 void sl_timers_init(struct sl_loop *loop)
