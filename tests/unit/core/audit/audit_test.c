@@ -3,6 +3,7 @@
  */
 #include "core/base/base.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "core/audit/audit_priv.h"

@@ -3,6 +3,7 @@
  */
 #include "core/base/base.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "core/bus/bus.h"
