@@ -159,10 +159,19 @@ void sl_core_remove_run(struct sl_core *c, struct sl_core_run *r)
 struct sl_core_run *sl_core_find_run(struct sl_core *c, const char *run_id)
 {
     struct sl_core_run *r = c->runs;
-    while (r != NULL && !sl_streq(r->id, run_id)) {
+    while (r != NULL && run_id != NULL && !sl_streq(r->id, run_id)) {
         r = r->next;
     }
     return r;
+}
+
+size_t sl_core_n_runs(const struct sl_core *c)
+{
+    size_t n = 0;
+    for (const struct sl_core_run *r = c->runs; r != NULL; r = r->next) {
+        n++;
+    }
+    return n;
 }
 
 const struct sl_sched *sl_core_sched(const struct sl_core *c)

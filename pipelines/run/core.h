@@ -178,7 +178,9 @@ void sl_core_tick(struct sl_core *c);
 /** Schedules what can be scheduled and hands the journal over. Hosts call it after a group of answers. */
 void sl_core_pump(struct sl_core *c);
 bool sl_core_halted(const struct sl_core *c);
+/** The live run of that id; NULL when there is none. run_id NULL: any (the head of the list), or NULL. */
 struct sl_core_run *sl_core_find_run(struct sl_core *c, const char *run_id);
+size_t sl_core_n_runs(const struct sl_core *c);
 const struct sl_sched *sl_core_sched(const struct sl_core *c);
 
 /** Status text of a step for expressions and displays, live phases included. */

@@ -1,0 +1,128 @@
+/**
+ * What the engine's files share: one engine, its runs and its attempts as the host sees them.
+ *
+ *   engine.c        open, close, lanes, subscribers
+ *   engine_run.c    submissions and restored runs become struct eng_run
+ *   engine_decide.c condition, binding, cache, on the read lane
+ *   engine_start.c  attempt directory, start, go, adopt, cancel through the runner
+ *   engine_env.c    the environment of a step
+ *   engine_collect.c outputs, metrics and evaluations of an ended attempt
+ *   engine_action.c gate, deploy, rollback
+ *   engine_journal.c the batch as rows, events, audit and lineage
+ */
+#ifndef SL_ENGINE_PRIV_H
+#define SL_ENGINE_PRIV_H
+
+#include <pthread.h>
+
+#include "core/aio/lane.h"
+#include "pipelines/run/engine.h"
+#include "pipelines/run/run_store.h"
+#include "pipelines/run/snapshot.h"
+
+#define ENG_READERS    3
+#define ENG_PREP_LANES 2
+#define ENG_ACT_LANES  4
+
+struct sl_engine {
+    struct sl_loop *loop;
+    struct sl_workspace *ws;
+    struct sl_core *core;
+    struct sl_lane *read_lane, *prep_lane, *act_lane;
+    const struct sl_runner_ops *runner_ops;
+    struct sl_runner *runner;
+    struct sl_engine_subscriber *subscribers;
+    struct sl_timer wake;
+    json_t *runtime, *hardware; /* facts, read once */
+    struct sl_digest runtime_digest;
+    bool failed, closing;
+    struct sl_err failure;
+    pthread_mutex_t reader_lock;
+    SL_VEC(struct sl_db *) readers; /* idle connections */
+};
+
+/** A read connection for the moment; give it back. NULL with err. Thread: any. */
+struct sl_db *eng_reader_get(struct sl_engine *e, struct sl_err *err);
+void eng_reader_put(struct sl_engine *e, struct sl_db *db);
+
+/** One bound step: what its command, inputs and environment came out as. Immutable once made. */
+struct eng_bound {
+    struct sl_arena arena;
+    struct sl_bound_step step;
+};
+void eng_bound_free(struct eng_bound *b);
+
+struct eng_run {
+    struct sl_core_run core; /* first: the core hands it back */
+    struct sl_engine *e;
+    struct sl_arena arena;       /* spec, plan, outputs: loop thread and submission only */
+    struct sl_run_record record;
+    const struct sl_spec *spec;
+    const struct sl_param_value *params;
+    struct sl_manifest code;          /* the whole snapshot */
+    struct sl_manifest *code_of;      /* per spec step with its own `code:`; else unsealed */
+    struct eng_bound **bound;         /* per plan step */
+    bool no_cache;
+};
+struct eng_run *eng_run_of(struct sl_core_run *r);
+/** The code a step sees. */
+const struct sl_manifest *eng_run_code(const struct eng_run *r, uint32_t step);
+/** Loads spec, plan and code of a recorded run. Thread: lane. */
+int eng_run_load(struct sl_engine *e, const struct sl_run_record *record, struct eng_run **ret,
+                 struct sl_err *err) SL_MUST_CHECK;
+void eng_run_free(struct eng_run *r);
+/** Takes up every unfinished run. Before the loop runs. */
+int eng_restore_all(struct sl_engine *e, struct sl_err *err) SL_MUST_CHECK;
+
+struct eng_attempt {
+    struct sl_work work;
+    struct sl_post post;
+    struct sl_core_attempt *a;
+    struct eng_run *run;
+    struct sl_attempt proc;      /* the runner's handle */
+    char *dir;                   /* absolute attempt directory */
+    char *identity;              /* journaled JSON, "{}" for actions */
+    struct sl_outcome outcome;   /* being worked out on a lane */
+    struct sl_artifact *outputs; /* heap, texts in `arena` */
+    struct sl_arena arena;
+    struct sl_err err;
+    int rc;
+    bool live;                   /* the runner knows it */
+};
+struct eng_attempt *eng_attempt_of(const struct sl_core_attempt *a);
+/** Path of an attempt's directory below the data directory; caller frees. */
+char *eng_attempt_dir(const struct sl_engine *e, const char *run_id, const char *attempt_id);
+
+/* the core's io, by file */
+void eng_decide(void *data, struct sl_core_run *r, uint32_t step);
+void eng_start(void *data, struct sl_core_attempt *a);
+void eng_go(void *data, struct sl_core_attempt *a);
+void eng_discard(void *data, struct sl_core_attempt *a);
+void eng_adopt(void *data, struct sl_core_attempt *a);
+void eng_cancel(void *data, struct sl_core_attempt *a);
+void eng_collect(void *data, struct sl_core_attempt *a);
+void eng_journal(void *data, struct sl_journal *j);
+void eng_attempt_over(void *data, struct sl_core_attempt *a);
+
+/** Actions on the act lane. */
+void eng_action_go(struct eng_attempt *ea);
+
+/** Binds a step: needs ended. Thread: lane; `db` reads. Caller frees with eng_bound_free. */
+int eng_bind(struct eng_run *r, uint32_t step, struct sl_db *db, struct eng_bound **ret, struct sl_err *err)
+    SL_MUST_CHECK;
+/** The world as the planner sees it from this run. `ctx` lives as long as the world is used. */
+struct eng_world {
+    struct sl_plan_world world;
+    struct eng_run *run;
+    struct sl_db *db;
+    struct sl_arena *arena;
+};
+void eng_world_init(struct eng_world *w, struct eng_run *r, struct sl_db *db, struct sl_arena *a);
+
+/** NAME=value list, NULL-terminated, in ea->arena. */
+const char *const *eng_step_env(struct eng_attempt *ea, const struct eng_bound *b);
+/** Path that $SLUICE_IN_<name> gets for item i of an input. */
+char *eng_input_path(const struct eng_attempt *ea, const struct sl_bound_input *in, size_t item,
+                     struct sl_arena *a);
+
+#endif

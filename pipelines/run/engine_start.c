@@ -1,0 +1,331 @@
+/* From a picked step to a running process: attempt directory, code and inputs, start, go, adopt, cancel.
+ * Thread: files on the blob lane, the rest on the loop. */
+#include "core/base/base.h"
+
+#include "pipelines/run/engine_priv.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "core/base/fs.h"
+
+struct eng_attempt *eng_attempt_of(const struct sl_core_attempt *a)
+{
+    return a->host;
+}
+
+char *eng_attempt_dir(const struct sl_engine *e, const char *run_id, const char *attempt_id)
+{
+    return sl_asprintf("%s/runs/%s/%s", e->ws->path, run_id, attempt_id);
+}
+
+/* ---- the attempt directory ------------------------------------------------------------------------ */
+
+static int put_version(const struct eng_attempt *ea, const struct sl_digest *digest, int dirfd,
+                       const char *path, struct sl_err *err)
+{
+    static const struct sl_materialise_opts read_only = {.read_only = true};
+    struct sl_manifest m;
+    sl_manifest_init(&m);
+    int rc = sl_ws_manifest(ea->run->e->ws->blobs, digest, &m, err);
+    rc = rc < 0 ? rc : sl_manifest_materialise(ea->run->e->ws->blobs, &m, dirfd, path, &read_only, err);
+    sl_manifest_release(&m);
+    return rc;
+}
+
+static int put_inputs(const struct eng_attempt *ea, const struct eng_bound *b, int dirfd, struct sl_err *err)
+{
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < b->step.n_inputs; i++) {
+        const struct sl_bound_input *in = &b->step.inputs[i];
+        for (size_t k = 0; rc == 0 && k < in->n; k++) {
+            char path[2 * SL_SPEC_NAME_MAX + 300];
+            snprintf(path, sizeof(path), in->is_list ? "in/%s/%s" : "in/%s", in->input->name,
+                     in->is_list ? in->item_names[k] : "");
+            if (in->is_list && k == 0) {
+                char parent[SL_SPEC_NAME_MAX + 8];
+                snprintf(parent, sizeof(parent), "in/%s", in->input->name);
+                rc = sl_mkdirs_at(dirfd, parent, 0755, err);
+            }
+            rc = rc < 0 ? rc : put_version(ea, &in->items[k].digest, dirfd, path, err);
+        }
+        if (rc < 0) {
+            return sl_err_wrap(err, "input '%s'", in->input->name);
+        }
+    }
+    return rc;
+}
+
+static int put_params(const struct eng_attempt *ea, int dirfd, struct sl_err *err)
+{
+    json_auto_t *all = json_object();
+    for (size_t i = 0; i < ea->run->spec->n_params; i++) {
+        const struct sl_param_value *p = &ea->run->params[i];
+        json_object_set_new(all, p->param->name, sl_value_json(&p->value));
+    }
+    _cleanup_(free) char *text = sl_json_canonical(all);
+    return sl_publish_file_at(dirfd, "params.json", text, strlen(text), 0444, false, err);
+}
+
+static int make_dirs(struct eng_attempt *ea, int *ret_fd, struct sl_err *err)
+{
+    const struct eng_run *r = ea->run;
+    char path[128];
+    snprintf(path, sizeof(path), "runs/%s/%s", r->record.id, ea->a->id);
+    int rc = sl_mkdirs_at(r->e->ws->fd, path, 0755, err);
+    int fd = rc < 0 ? rc : sl_opendir_at(r->e->ws->fd, path, err);
+    if (fd < 0) {
+        return fd;
+    }
+    static const char *const parts[] = {"out", "tmp"};
+    for (size_t i = 0; i < SL_LEN(parts) && rc == 0; i++) {
+        rc = sl_mkdirs_at(fd, parts[i], 0755, err);
+    }
+    if (rc == 0) {
+        snprintf(path, sizeof(path), "runs/%s/checkpoint-%u", r->record.id, ea->a->step);
+        rc = sl_mkdirs_at(r->e->ws->fd, path, 0755, err);
+    }
+    if (rc < 0) {
+        close(fd);
+        return rc;
+    }
+    *ret_fd = fd;
+    return 0;
+}
+
+static int prepare(struct eng_attempt *ea, const struct eng_bound *b, struct sl_err *err)
+{
+    _cleanup_(close) int fd = -1;
+    const struct sl_manifest *code = eng_run_code(ea->run, ea->a->step);
+    int rc = make_dirs(ea, &fd, err);
+    rc = rc < 0 ? rc : sl_manifest_materialise(ea->run->e->ws->blobs, code, fd, "work", NULL, err);
+    rc = rc < 0 ? rc : put_inputs(ea, b, fd, err);
+    return rc < 0 ? rc : put_params(ea, fd, err);
+}
+
+/* ---- start ---------------------------------------------------------------------------------------- */
+
+static int spawn(struct eng_attempt *ea, const struct eng_bound *b, struct sl_err *err)
+{
+    const struct sl_step *step = ea->run->core.plan->steps[ea->a->step].spec;
+    struct sl_attempt_spec spec = {
+        .attempt_id = ea->a->id,
+        .attempt_dir = ea->dir,
+        .argv = b->step.argv,
+        .env = eng_step_env(ea, b),
+        .limits = {.timeout_ms = step->timeout_ms,
+                   .grace_ms = step->grace_ms,
+                   .mem_bytes = step->resources.mem_bytes,
+                   .cpu_milli = step->resources.cpu_limit_milli,
+                   .pids = step->resources.pids},
+        .durable_exit = step->effects_external,
+    };
+    return ea->run->e->runner_ops->start(ea->run->e->runner, &spec, &ea->proc, err);
+}
+
+static void start_fn(struct sl_work *work)
+{
+    struct eng_attempt *ea = SL_CONTAINER_OF(work, struct eng_attempt, work);
+    const struct eng_bound *b = ea->run->bound[ea->a->step];
+    ea->rc = prepare(ea, b, &ea->err);
+    ea->rc = ea->rc < 0 ? ea->rc : spawn(ea, b, &ea->err);
+    if (ea->rc == 0) {
+        json_auto_t *identity = sl_attempt_identity_json(&ea->proc.identity);
+        ea->identity = sl_json_canonical(identity);
+    }
+}
+
+static void start_done(struct sl_work *work)
+{
+    struct eng_attempt *ea = SL_CONTAINER_OF(work, struct eng_attempt, work);
+    struct sl_engine *e = ea->run->e;
+    ea->live = ea->rc == 0;
+    if (ea->identity == NULL) {
+        ea->identity = sl_strdup("{}");
+    }
+    if (!e->closing) {
+        sl_core_started(ea->a, ea->rc, &ea->err);
+        sl_core_pump(e->core);
+    }
+}
+
+static void action_created(struct sl_post *post)
+{
+    struct eng_attempt *ea = SL_CONTAINER_OF(post, struct eng_attempt, post);
+    struct sl_core *core = ea->run->core.core;
+    sl_core_started(ea->a, 0, NULL);
+    sl_core_pump(core);
+}
+
+void eng_start(void *data, struct sl_core_attempt *a)
+{
+    struct sl_engine *e = data;
+    struct eng_attempt *ea = SL_NEW(struct eng_attempt);
+    a->host = ea;
+    ea->a = a;
+    ea->run = eng_run_of(a->run);
+    ea->dir = eng_attempt_dir(e, ea->run->record.id, a->id);
+    sl_arena_init(&ea->arena, 0);
+    if (a->action) {
+        ea->identity = sl_strdup("{}");
+        ea->post.fn = action_created;
+        sl_loop_post(e->loop, &ea->post);
+        return;
+    }
+    ea->work.fn = start_fn;
+    ea->work.done = start_done;
+    int rc = sl_lane_submit(e->prep_lane, &ea->work, NULL);
+    SL_ASSERT(rc == 0);
+}
+
+/* ---- running -------------------------------------------------------------------------------------- */
+
+static void fill_failure(struct sl_outcome *o, const struct sl_attempt_result *res)
+{
+    o->ok = false;
+    switch (res->class) {
+    case SL_CLASS_TIMEOUT:
+        o->fail = SL_FAIL_TIMEOUT;
+        break;
+    case SL_CLASS_OOM:
+        o->fail = SL_FAIL_OOM;
+        break;
+    case SL_CLASS_CANCELLED:
+        o->fail = SL_FAIL_CANCELLED;
+        break;
+    case SL_CLASS_NEVER_STARTED:
+        o->fail = SL_FAIL_NEVER_STARTED;
+        break;
+    case SL_CLASS_LOST:
+        o->fail = SL_FAIL_LOST;
+        break;
+    case SL_CLASS_INFRA:
+        o->fail = SL_FAIL_INFRA;
+        break;
+    case SL_CLASS_EXIT:
+    case SL_CLASS_SIGNAL:
+    case SL_CLASS_EXEC_FAILED:
+    case SL_CLASS_COUNT:
+        o->fail = SL_FAIL_EXIT;
+        break;
+    }
+}
+
+static void outcome_of(const struct sl_attempt_result *res, struct sl_outcome *o)
+{
+    *o = (struct sl_outcome){.ok = res->class == SL_CLASS_EXIT && res->exit_code == 0,
+                             .exit_code = SL_MAX(res->exit_code, 0),
+                             .signal = res->signal,
+                             .oom = res->oom,
+                             .started_ms = res->started_ms,
+                             .ended_ms = res->ended_ms > 0 ? res->ended_ms : sl_now_ms(),
+                             .user_us = res->user_us,
+                             .system_us = res->system_us,
+                             .maxrss_kb = res->maxrss_kb};
+    if (!o->ok) {
+        fill_failure(o, res);
+    }
+    snprintf(o->reason, sizeof(o->reason), "%s", res->reason);
+    if (!o->ok && o->reason[0] == '\0') {
+        snprintf(o->reason, sizeof(o->reason), "exit code %d", res->exit_code);
+    }
+}
+
+static void on_end(struct sl_attempt *proc, const struct sl_attempt_result *result)
+{
+    struct eng_attempt *ea = SL_CONTAINER_OF(proc, struct eng_attempt, proc);
+    struct sl_core *core = ea->run->core.core;
+    struct sl_outcome o;
+    ea->live = false;
+    outcome_of(result, &o);
+    sl_core_exited(ea->a, &o);
+    sl_core_pump(core);
+}
+
+static void failed_to_go(struct eng_attempt *ea)
+{
+    struct sl_outcome o = {.fail = SL_FAIL_LOST, .ended_ms = sl_now_ms()};
+    snprintf(o.reason, sizeof(o.reason), "%.280s", ea->err.msg);
+    sl_core_exited(ea->a, &o);
+}
+
+static void late_failure(struct sl_post *post)
+{
+    struct eng_attempt *ea = SL_CONTAINER_OF(post, struct eng_attempt, post);
+    struct sl_core *core = ea->run->core.core;
+    failed_to_go(ea);
+    sl_core_pump(core);
+}
+
+void eng_go(void *data, struct sl_core_attempt *a)
+{
+    struct sl_engine *e = data;
+    struct eng_attempt *ea = eng_attempt_of(a);
+    if (a->action) {
+        eng_action_go(ea);
+        return;
+    }
+    ea->proc.on_end = on_end;
+    if (e->runner_ops->go(&ea->proc, &ea->err) < 0) {
+        ea->post.fn = late_failure;
+        sl_loop_post(e->loop, &ea->post);
+    }
+}
+
+void eng_discard(void *data, struct sl_core_attempt *a)
+{
+    struct sl_engine *e = data;
+    struct eng_attempt *ea = eng_attempt_of(a);
+    if (!a->action && ea->live) {
+        e->runner_ops->release(&ea->proc);
+        ea->live = false;
+    }
+}
+
+void eng_adopt(void *data, struct sl_core_attempt *a)
+{
+    struct sl_engine *e = data;
+    struct eng_attempt *ea = eng_attempt_of(a);
+    struct sl_attempt_identity identity;
+    if (a->action) {
+        eng_action_go(ea); /* gates judge again; a deployment with this attempt's id goes on where it was */
+        return;
+    }
+    json_auto_t *json = sl_json_parse("identity", ea->identity, strlen(ea->identity), &ea->err);
+    ea->proc.on_end = on_end;
+    int rc = json == NULL ? -SL_ECORRUPT : sl_attempt_identity_parse(json, &identity, &ea->err);
+    rc = rc < 0 ? rc : e->runner_ops->adopt(e->runner, &identity, ea->dir, &ea->proc, &ea->err);
+    ea->live = rc == 0;
+    if (rc < 0) {
+        ea->post.fn = late_failure;
+        sl_loop_post(e->loop, &ea->post);
+    }
+}
+
+void eng_cancel(void *data, struct sl_core_attempt *a)
+{
+    struct sl_engine *e = data;
+    struct eng_attempt *ea = eng_attempt_of(a);
+    if (!a->action && ea->live) { /* an action is short and must not be cut in half */
+        (void)e->runner_ops->cancel(&ea->proc, NULL);
+    }
+}
+
+void eng_attempt_over(void *data, struct sl_core_attempt *a)
+{
+    struct eng_attempt *ea = eng_attempt_of(a);
+    struct eng_run *r = ea->run;
+    (void)data;
+    if (sl_step_state_final(r->core.steps[a->step].state)) {
+        eng_bound_free(r->bound[a->step]);
+        r->bound[a->step] = NULL;
+    }
+    sl_arena_release(&ea->arena);
+    free(ea->dir);
+    free(ea->identity);
+    free(ea->outputs);
+    free(ea);
+    a->host = NULL;
+}
