@@ -6,7 +6,6 @@
 #include "core/base/base.h"
 
 #include <math.h>
-#include <regex.h>
 
 #include "core/base/time.h"
 #include "pipelines/spec/spec_priv.h"
@@ -111,15 +110,22 @@ static void refuse_value(struct check *c, const struct place *at, const struct s
 
 /* ---- scalars ---------------------------------------------------------------------------------- */
 
-bool sl_spec_matches(const char *pattern, const char *text)
+bool sl_spec_matches(struct spec_loader *l, const char *pattern, const char *text)
 {
-    regex_t regex;
-    if (regcomp(&regex, pattern, REG_EXTENDED | REG_NOSUB) != 0) {
-        return false;
+    size_t i = 0;
+    while (i < l->n_patterns && l->patterns[i].pattern != pattern) {
+        i++;
     }
-    bool matches = regexec(&regex, text, 0, NULL, 0) == 0;
-    regfree(&regex);
-    return matches;
+    if (i == l->n_patterns) {
+        SL_ASSERT(i < SPEC_PATTERNS_MAX);
+        size_t at = 0;
+        const char *why = NULL;
+        l->patterns[i].regex = sl_regex_compile(l->arena, sl_str_c(pattern), &at, &why);
+        SL_ASSERT(l->patterns[i].regex != NULL); /* patterns are ours */
+        l->patterns[i].pattern = pattern;
+        l->n_patterns++;
+    }
+    return sl_regex_search(l->patterns[i].regex, sl_str_c(text));
 }
 
 static bool is_scalar(const struct sl_yaml_node *node)
@@ -180,7 +186,7 @@ static void check_text(struct check *c, const struct place *at, const struct sha
     if (too_long(c, at, shape, node)) {
         return;
     }
-    bool good = shape->pattern == NULL || sl_spec_matches(shape->pattern, node->text.ptr);
+    bool good = shape->pattern == NULL || sl_spec_matches(c->l, shape->pattern, node->text.ptr);
     if (shape->words != NULL) {
         good = false;
         for (size_t i = 0; shape->words[i] != NULL; i++) {
@@ -207,7 +213,7 @@ static void check_template(struct check *c, const struct place *at, const struct
     if (too_long(c, at, shape, node)) {
         return;
     }
-    if (shape->pattern != NULL && !sl_spec_matches(shape->pattern, node->text.ptr)) {
+    if (shape->pattern != NULL && !sl_spec_matches(c->l, shape->pattern, node->text.ptr)) {
         refuse_value(c, at, shape, node, node->loc);
     } else if (sl_tmpl_parse(c->l->arena, node->text, &tmpl, &e) != 0) {
         report_expr(c, node, &e);
@@ -282,7 +288,7 @@ static void check_map(struct check *c, const struct place *at, const struct shap
         const struct sl_yaml_pair *pair = &node->map.pairs[i];
         /* "step 'a'", not "step 'a' of 'steps'" */
         struct place entry = {.up = at->up, .noun = shape->noun, .name = pair->key};
-        if (!sl_spec_matches(shape->pattern, pair->key)) {
+        if (!sl_spec_matches(c->l, shape->pattern, pair->key)) {
             spec_error(
                 c->l, pair->key_loc,
                 "%s name '%.140s' must be made of %s, not begin with a digit, and have at most %d "
@@ -354,7 +360,7 @@ static void check_others(struct check *c, const struct place *at, const struct o
                          const struct sl_yaml_pair *pair)
 {
     struct place entry = {.up = at, .name = pair->key};
-    if (!sl_spec_matches(object->others_pattern, pair->key)) {
+    if (!sl_spec_matches(c->l, object->others_pattern, pair->key)) {
         spec_error(c->l, pair->key_loc,
                    "name '%.140s' in %s must be made of letters, digits, '_' and '-'", pair->key,
                    render(c, at));
@@ -387,9 +393,8 @@ static void check_object(struct check *c, const struct place *at, const struct o
             check_value(c, &entry, key->shape, pair->value, pair->key_loc);
         }
         if (key != NULL && key->pending != NULL) {
-            sl_spec_report(c->l, SL_SEV_WARNING, pair->key_loc, NULL,
-                           "%s is not supported yet and stops a run: %s", render(c, &entry),
-                           key->pending);
+            sl_spec_report(c->l, SL_SEV_WARNING, pair->key_loc, NULL, "%s is not supported yet: %s",
+                           render(c, &entry), key->pending);
         }
     }
     for (size_t i = 0; i < object->n_keys; i++) {

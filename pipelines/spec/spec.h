@@ -10,15 +10,15 @@
 #include "core/base/diag.h"
 #include "core/expr/expr.h"
 
-#define SL_SPEC_STEPS_MAX        1000 /* as written; matrices expand further */
-#define SL_SPEC_PARAMS_MAX       100
-#define SL_SPEC_INCLUDES_MAX     32
-#define SL_SPEC_INCLUDE_DEPTH    8
-#define SL_SPEC_MATRIX_AXES_MAX  8
-#define SL_SPEC_EXPANSION_MAX    100000
-#define SL_SPEC_ENV_MAX          200
-#define SL_SPEC_NAME_MAX         128 /* step, param, input, output ids: [A-Za-z_][A-Za-z0-9_-]* */
-#define SL_SPEC_RUN_MAX          (256 * 1024)
+#define SL_SPEC_STEPS_MAX       1000 /* as written; matrices expand further */
+#define SL_SPEC_PARAMS_MAX      100
+#define SL_SPEC_INCLUDES_MAX    32
+#define SL_SPEC_INCLUDE_DEPTH   8
+#define SL_SPEC_MATRIX_AXES_MAX 8
+#define SL_SPEC_EXPANSION_MAX   100000
+#define SL_SPEC_ENV_MAX         200
+#define SL_SPEC_NAME_MAX        128 /* step, param, input, output ids: [A-Za-z_][A-Za-z0-9_-]* */
+#define SL_SPEC_RUN_MAX         (256 * 1024)
 
 enum sl_param_type { SL_PARAM_STRING, SL_PARAM_INT, SL_PARAM_FLOAT, SL_PARAM_BOOL };
 
@@ -26,7 +26,7 @@ struct sl_param {
     const char *name, *description;
     struct sl_loc loc;
     enum sl_param_type type;
-    bool required; /* no default given */
+    bool required;         /* no default given */
     struct sl_value value; /* the default; SL_V_NULL when required */
     bool has_min, has_max;
     double min, max;
@@ -41,18 +41,19 @@ enum sl_entity { SL_ENT_NONE, SL_ENT_DATASET, SL_ENT_MODEL, SL_ENT_ARTIFACT };
 struct sl_input {
     const char *name;
     struct sl_loc loc;
-    enum sl_entity entity;      /* of a registry reference; SL_ENT_NONE for an expression */
-    const struct sl_tmpl *ref;  /* "churn/labels@latest" (may contain params) or the expression */
+    enum sl_entity entity;     /* of a registry reference; SL_ENT_NONE for an expression */
+    const struct sl_tmpl *ref; /* "churn/labels@latest" (may contain params) or the expression */
 };
 
 /** An output. Bytes come from $SLUICE_OUT_<name> unless `path` (below the working directory) is given. */
 struct sl_output {
     const char *name;
     struct sl_loc loc;
-    enum sl_entity entity;       /* SL_ENT_NONE: an unnamed artifact, kept with the run only */
-    const struct sl_tmpl *ref;   /* entity name to publish under ("churn", "churn/train"); NULL when unnamed */
-    const char *path;            /* NULL = $SLUICE_OUT_<name> */
-    bool metrics;                /* `{metrics: FILE}`: a JSON object or JSON lines read as metrics; path is set */
+    enum sl_entity entity; /* SL_ENT_NONE: an unnamed artifact, kept with the run only */
+    const struct sl_tmpl
+        *ref;         /* entity name to publish under ("churn", "churn/train"); NULL when unnamed */
+    const char *path; /* NULL = $SLUICE_OUT_<name> */
+    bool metrics; /* `{metrics: FILE}`: a JSON object or JSON lines read as metrics; path is set */
     bool optional;
 };
 
@@ -77,31 +78,46 @@ struct sl_matrix {
 };
 
 enum sl_fail_class { /* failure classes; bit n of sl_retry.on is class n */
-    SL_FAIL_NEVER_STARTED, SL_FAIL_INFRA, SL_FAIL_LOST, SL_FAIL_OOM, SL_FAIL_TIMEOUT,
-    SL_FAIL_STALLED, SL_FAIL_PREEMPTED, SL_FAIL_EXIT, SL_FAIL_CANCELLED, SL_FAIL_REJECTED,
-    SL_FAIL_COUNT
+                     SL_FAIL_NEVER_STARTED,
+                     SL_FAIL_INFRA,
+                     SL_FAIL_LOST,
+                     SL_FAIL_OOM,
+                     SL_FAIL_TIMEOUT,
+                     SL_FAIL_STALLED,
+                     SL_FAIL_PREEMPTED,
+                     SL_FAIL_EXIT,
+                     SL_FAIL_CANCELLED,
+                     SL_FAIL_REJECTED,
+                     SL_FAIL_COUNT
 };
 extern const char *const sl_fail_class_names[SL_FAIL_COUNT];
 
 struct sl_retry {
-    int max;          /* further attempts after the first, 0..100 */
-    unsigned on;      /* classes; default never_started|infra|lost; `error` in YAML means exit */
+    int max;     /* further attempts after the first, 0..100 */
+    unsigned on; /* classes; default never_started|infra|lost; `error` in YAML means exit */
     int64_t initial_ms, max_ms; /* backoff, defaults 1s and 5m */
     double factor;              /* default 2 */
 };
 
 struct sl_resources {
-    int cpu_milli;        /* request, default 1000; "500m" or 0.5 */
-    uint64_t mem_bytes;   /* request and limit, 0 = none */
-    int cpu_limit_milli;  /* 0 = none */
+    int cpu_milli;       /* request, default 1000; "500m" or 0.5 */
+    uint64_t mem_bytes;  /* request and limit, 0 = none */
+    int cpu_limit_milli; /* 0 = none */
     int gpu_count;
     uint64_t gpu_mem_min_bytes, gpu_mem_max_bytes; /* 0 = no bound */
-    int priority;         /* -1000..1000 */
-    int pids;             /* 0 = default */
+    int priority;                                  /* -1000..1000 */
+    int pids;                                      /* 0 = default */
 };
 
 enum sl_cache_mode { SL_CACHE_AUTO, SL_CACHE_OFF };
-enum sl_action { SL_ACT_RUN, SL_ACT_COMMAND, SL_ACT_GATE, SL_ACT_DEPLOY, SL_ACT_ROLLBACK, SL_ACT_UNSUPPORTED };
+enum sl_action {
+    SL_ACT_RUN,
+    SL_ACT_COMMAND,
+    SL_ACT_GATE,
+    SL_ACT_DEPLOY,
+    SL_ACT_ROLLBACK,
+    SL_ACT_UNSUPPORTED
+};
 enum sl_no_champion { SL_NO_CHAMPION_REFUSE, SL_NO_CHAMPION_PASS };
 
 struct sl_rule {
@@ -121,14 +137,14 @@ struct sl_gate {
 };
 
 struct sl_deploy {
-    const char *target;              /* name of a Target document */
-    const struct sl_tmpl *model;     /* expression naming a model output, or a registry reference */
-    const char *alias;               /* then: {alias: champion}; NULL = none */
+    const char *target;          /* name of a Target document */
+    const struct sl_tmpl *model; /* expression naming a model output, or a registry reference */
+    const char *alias;           /* then: {alias: champion}; NULL = none */
 };
 
 struct sl_rollback {
-    const char *of_step;             /* `of: steps.canary` */
-    const char *target;              /* or `target:` with optional `to:` (default previous) */
+    const char *of_step; /* `of: steps.canary` */
+    const char *target;  /* or `target:` with optional `to:` (default previous) */
     const struct sl_tmpl *to;
 };
 
@@ -136,33 +152,33 @@ struct sl_step {
     const char *id;
     struct sl_loc loc;
     enum sl_action action;
-    const char *unsupported;         /* SL_ACT_UNSUPPORTED: the key and what it waits for */
-    const char *run;                 /* SL_ACT_RUN: script for /bin/sh -eu */
-    const struct sl_tmpl **argv;     /* SL_ACT_COMMAND */
+    const char *unsupported;     /* SL_ACT_UNSUPPORTED: the key and what it waits for */
+    const char *run;             /* SL_ACT_RUN: script for /bin/sh -eu */
+    const struct sl_tmpl **argv; /* SL_ACT_COMMAND */
     size_t n_argv;
     struct sl_gate gate;
     struct sl_deploy deploy;
     struct sl_rollback rollback;
     const char **needs;
     size_t n_needs;
-    const struct sl_expr *cond;      /* `if`, or NULL */
-    struct sl_matrix *matrix;        /* or NULL */
+    const struct sl_expr *cond; /* `if`, or NULL */
+    struct sl_matrix *matrix;   /* or NULL */
     struct sl_input *inputs;
     size_t n_inputs;
     struct sl_output *outputs;
     size_t n_outputs;
-    struct sl_env_var *env;          /* merged with defaults.env; step wins */
+    struct sl_env_var *env; /* merged with defaults.env; step wins */
     size_t n_env;
-    const char **code;               /* paths below the code root; n_code 0 = all of the snapshot */
+    const char **code; /* paths below the code root; n_code 0 = all of the snapshot */
     size_t n_code;
     struct sl_resources resources;
     struct sl_retry retry;
-    int64_t timeout_ms;              /* 0 = none */
-    int64_t grace_ms;                /* after TERM, default 10 s */
-    enum sl_cache_mode cache;        /* default auto for run/command, always off with effects */
+    int64_t timeout_ms;       /* 0 = none */
+    int64_t grace_ms;         /* after TERM, default 10 s */
+    enum sl_cache_mode cache; /* default auto for run/command, always off with effects */
     bool effects_external;
     bool is_finally;
-    const char **pending_keys;       /* keys understood by the language whose system is not there yet */
+    const char **pending_keys; /* keys understood by the language whose system is not there yet */
     size_t n_pending_keys;
 };
 
@@ -170,31 +186,31 @@ struct sl_step {
 struct sl_target {
     const char *name;
     struct sl_loc loc;
-    const char *type;        /* "directory" */
-    const char *path;        /* directory: absolute, or relative to the file that declares it */
-    int keep;                /* releases kept, default 3, 1..100 */
-    bool is_protected;       /* default true */
+    const char *type;  /* "directory" */
+    const char *path;  /* directory: absolute, or relative to the file that declares it */
+    int keep;          /* releases kept, default 3, 1..100 */
+    bool is_protected; /* default true */
     const char **warmup, **health, **reload; /* argv, NULL-terminated, or NULL */
-    int64_t timeout_ms;      /* per command, default 60 s */
-    int health_retries;      /* default 3 */
-    int64_t health_interval_ms; /* default 1 s */
+    int64_t timeout_ms;                      /* per command, default 60 s */
+    int health_retries;                      /* default 3 */
+    int64_t health_interval_ms;              /* default 1 s */
 };
 
 struct sl_spec {
     const char *name;
-    const char *file;        /* as given */
+    const char *file; /* as given */
     const char *description;
     struct sl_param *params;
     size_t n_params;
-    struct sl_step *steps;   /* finally steps last */
+    struct sl_step *steps; /* finally steps last */
     size_t n_steps;
     struct sl_target *targets;
     size_t n_targets;
-    int concurrency_limit;   /* steps of one run at once, 0 = no limit */
+    int concurrency_limit;     /* `concurrency.steps`: steps of one run at once, 0 = no limit */
     const char **pending_keys; /* top level: triggers, monitors ... */
     size_t n_pending_keys;
-    struct sl_str *files;    /* every file read: names... */
-    struct sl_str *texts;    /* ...and their text, for recording the pipeline as written */
+    struct sl_str *files; /* every file read: names... */
+    struct sl_str *texts; /* ...and their text, for recording the pipeline as written */
     size_t n_files;
 };
 
@@ -208,6 +224,8 @@ struct sl_spec_source {
     struct sl_str text;
     sl_spec_read_fn read; /* NULL: include is an error */
     void *data;
+    bool
+        any_kind; /* lint: a file of Targets or a Project alone is good too; then spec->name is NULL */
 };
 
 /**
@@ -228,6 +246,7 @@ json_t *sl_spec_schema(void);
 
 /** A target as JSON (recorded with each deployment, so that a rollback needs no pipeline file) and back. */
 json_t *sl_target_json(const struct sl_target *t);
-int sl_target_from_json(struct sl_arena *a, const json_t *json, struct sl_target *ret, struct sl_err *err);
+int sl_target_from_json(struct sl_arena *a, const json_t *json, struct sl_target *ret,
+                        struct sl_err *err);
 
 #endif

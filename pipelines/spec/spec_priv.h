@@ -7,18 +7,21 @@
 #ifndef SL_SPEC_PRIV_H
 #define SL_SPEC_PRIV_H
 
+#include "core/expr/regex.h"
 #include "core/yaml/yaml.h"
 #include "pipelines/spec/spec.h"
 
-#define SPEC_TEXT_MAX    4096
-#define SPEC_NEEDS_MAX   1000
-#define SPEC_ARGV_MAX    1000
-#define SPEC_AXIS_MAX    100000
-#define SPEC_RULES_MAX   100
-#define SPEC_ITEMS_MAX   1000
-#define SPEC_PENDING_MAX 32
-#define SPEC_DOCS_MAX    200
-#define SPEC_FILES_MAX   (SL_SPEC_INCLUDES_MAX + 1)
+#define SPEC_TEXT_MAX     4096
+#define SPEC_NEEDS_MAX    1000
+#define SPEC_ARGV_MAX     1000
+#define SPEC_AXIS_MAX     100000
+#define SPEC_RULES_MAX    100
+#define SPEC_ITEMS_MAX    1000
+#define SPEC_PENDING_MAX  32
+#define SPEC_DOCS_MAX     200
+#define SPEC_PATTERNS_MAX 48
+#define SPEC_REGEX_MAX    256 /* bytes of a param's pattern */
+#define SPEC_FILES_MAX    (SL_SPEC_INCLUDES_MAX + 1)
 
 /* ---- the language as tables ------------------------------------------------------------------- */
 
@@ -97,6 +100,7 @@ extern const char *const sl_spec_action_keys[]; /* NULL-terminated */
 struct spec_file {
     const struct sl_yaml *y;
     const char *path; /* normalised, for cycles */
+    struct sl_str text;
 };
 
 /** One checked document. Order: included files before the one that includes them. */
@@ -129,6 +133,12 @@ struct spec_edge {
     size_t from, to; /* `from` waits for `to` */
 };
 
+/** An expression's reference that was reported. */
+struct spec_reported {
+    const struct sl_yaml_node *node;
+    size_t offset;
+};
+
 struct spec_loader {
     const struct sl_spec_source *source;
     struct sl_arena *arena;
@@ -139,14 +149,20 @@ struct spec_loader {
     size_t depth;
     struct spec_doc pipelines[SPEC_DOCS_MAX], targets[SPEC_DOCS_MAX];
     size_t n_pipelines, n_targets;
-    bool has_main, has_other;
-    size_t n_errors_before;
+    bool has_main;
+    bool is_broken; /* a file is not YAML: names cannot be judged */
+    struct spec_pattern {
+        const char *pattern; /* a constant of the tables */
+        const struct sl_regex *regex;
+    } patterns[SPEC_PATTERNS_MAX];
+    size_t n_patterns;
     SL_VEC(struct sl_step) steps;
     SL_VEC(const struct sl_yaml_node *) step_nodes; /* parallel */
     SL_VEC(struct sl_param) params;
     SL_VEC(struct spec_use) uses;
     SL_VEC(struct spec_name_use) names;
     SL_VEC(struct spec_edge) edges;
+    SL_VEC(struct spec_reported) reported;
     struct sl_spec *spec;
 };
 
@@ -161,8 +177,8 @@ const char *sl_spec_suggest(struct spec_loader *l, const char *word, const char 
 /** Checks a document against its table. */
 void sl_spec_check(struct spec_loader *l, const struct sl_yaml *y, const struct sl_yaml_node *root,
                    const struct object *object, const char *label);
-/** Matches a whole text against an ERE. */
-bool sl_spec_matches(const char *pattern, const char *text);
+/** Matches a text against a pattern of the tables; compiled once per load. */
+bool sl_spec_matches(struct spec_loader *l, const char *pattern, const char *text);
 bool sl_spec_read_cpu(const char *text, int *ret_milli);
 bool sl_spec_read_range(const char *text, uint64_t *ret_min, uint64_t *ret_max);
 /** Lint of `run:`: each ${{ }} is an error with its rewrite. */
@@ -188,6 +204,10 @@ void sl_spec_use_name(struct spec_loader *l, const char *name, struct sl_loc loc
 /** The value of defaults.KEY that counts: the including file wins over the included one. */
 const struct sl_yaml_node *sl_spec_default(struct spec_loader *l, const char *key);
 struct sl_value sl_spec_scalar(struct spec_loader *l, const struct sl_yaml_node *node);
+
+/** Appends the dotted names of keys whose system is not there yet. Returns the new count. */
+size_t sl_spec_pending(struct spec_loader *l, const struct object *object,
+                       const struct sl_yaml_node *node, const char **keys, size_t n);
 
 /** References between steps, params and outputs; cycles; rules that need more than one key. */
 void sl_spec_check_refs(struct spec_loader *l);

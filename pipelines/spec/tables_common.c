@@ -57,9 +57,10 @@ const struct shape sl_spec_env = {.kind = SHAPE_MAP,
 static const struct shape image_ref = {.kind = SHAPE_TEXT,
                                        .what = "an image with its digest, name@sha256:...",
                                        .pattern = "^[^@ ]+@sha256:[0-9a-f]{64}$"};
+#define ONLY_HOST "only 'runtime: host' is built yet"
 static const struct key runtime_keys[] = {
-    {"venv", &sl_spec_path, KEY_CHOICE, "Lock file of a Python environment", NULL},
-    {"image", &image_ref, KEY_CHOICE, "Container image pinned by digest", NULL},
+    {"venv", &sl_spec_path, KEY_CHOICE, "Lock file of a Python environment", ONLY_HOST},
+    {"image", &image_ref, KEY_CHOICE, "Container image pinned by digest", ONLY_HOST},
 };
 static const struct object runtime_object = {.name = "runtime",
                                              .keys = runtime_keys,

@@ -1,0 +1,313 @@
+/**
+ * Entry: files and documents, includes with their cycles, and the way diagnostics are reported.
+ *
+ * Thread: any. Must not: open files; included text comes through the caller's function.
+ */
+#include "core/base/base.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "pipelines/spec/spec_priv.h"
+
+static void load_text(struct spec_loader *l, const char *path, struct sl_str text);
+
+/* ---- reporting -------------------------------------------------------------------------------- */
+
+void sl_spec_report(struct spec_loader *l, enum sl_severity severity, struct sl_loc loc,
+                    const char *hint, const char *fmt, ...)
+{
+    char message[2048];
+    va_list args;
+    va_start(args, fmt);
+    (void)vsnprintf(message, sizeof(message), fmt, args); /* cut: messages are one line */
+    va_end(args);
+    for (size_t i = 0; i < l->n_files; i++) {
+        const struct sl_yaml *y = l->files[i].y;
+        if (y != NULL && loc.file != NULL && sl_streq(y->file, loc.file)) {
+            sl_yaml_diag(y, l->diags, severity, loc, hint, "%s", message);
+            return;
+        }
+    }
+    sl_diag_add(l->diags, severity, loc, (struct sl_str){NULL, 0}, hint, "%s", message);
+}
+
+const char *sl_spec_suggest(struct spec_loader *l, const char *word, const char *const *names,
+                            size_t n)
+{
+    const char *near = sl_nearest(word, names, n);
+    return near != NULL ? sl_arena_printf(l->arena, "; did you mean '%.128s'?", near) : "";
+}
+
+static struct sl_loc file_loc(const char *file)
+{
+    return (struct sl_loc){.file = file, .line = 1, .column = 1, .width = 1};
+}
+
+/* ---- paths ------------------------------------------------------------------------------------ */
+
+/* Joins with the directory of `base` and takes "." and "x/.." out, so that one file has one name. */
+static const char *join_path(struct spec_loader *l, const char *base, const char *path)
+{
+    const char *slash = strrchr(base, '/');
+    char *joined = slash == NULL
+                       ? sl_arena_strdup(l->arena, path)
+                       : sl_arena_printf(l->arena, "%.*s/%s", (int)(slash - base), base, path);
+    struct sl_str parts[256];
+    size_t n = 0;
+    bool is_absolute = joined[0] == '/';
+    for (const char *p = joined; *p != '\0' && n < SL_LEN(parts);) {
+        size_t len = strcspn(p, "/");
+        struct sl_str part = {p, len};
+        bool is_up = sl_str_eq(part, "..");
+        if (is_up && n > 0 && !sl_str_eq(parts[n - 1], "..")) {
+            n--;
+        } else if (len > 0 && !sl_str_eq(part, ".")) {
+            parts[n++] = part;
+        }
+        p += len + (p[len] == '/');
+    }
+    struct sl_buf b = SL_BUF_INIT(8192);
+    for (size_t i = 0; i < n; i++) {
+        sl_buf_puts(&b, i > 0 || is_absolute ? "/" : "");
+        sl_buf_add(&b, parts[i].ptr, parts[i].len);
+    }
+    char *result = sl_arena_strdup(l->arena, sl_buf_str(&b));
+    sl_buf_release(&b);
+    return result;
+}
+
+/* ---- includes --------------------------------------------------------------------------------- */
+
+static void report_include_cycle(struct spec_loader *l, struct sl_loc loc, size_t from,
+                                 const char *path)
+{
+    struct sl_buf b = SL_BUF_INIT(4096);
+    for (size_t i = from; i < l->depth; i++) {
+        sl_buf_printf(&b, "%s → ", l->files[l->stack[i]].path);
+    }
+    sl_buf_puts(&b, path);
+    spec_error(l, loc, "files include each other: %s", sl_buf_str(&b));
+    sl_buf_release(&b);
+}
+
+static void include_file(struct spec_loader *l, const struct sl_yaml_node *item)
+{
+    const char *path = join_path(l, l->files[l->stack[l->depth - 1]].path, item->text.ptr);
+    for (size_t i = 0; i < l->depth; i++) {
+        if (sl_streq(l->files[l->stack[i]].path, path)) {
+            report_include_cycle(l, item->loc, i, path);
+            return;
+        }
+    }
+    for (size_t i = 0; i < l->n_files; i++) {
+        if (sl_streq(l->files[i].path, path)) {
+            return; /* by another way already */
+        }
+    }
+    struct sl_str text = {NULL, 0};
+    struct sl_err err = SL_ERR_INIT;
+    if (l->source->read == NULL) {
+        spec_error(l, item->loc, "cannot include '%s': files cannot be read here", path);
+    } else if (l->depth == SL_SPEC_INCLUDE_DEPTH) {
+        spec_error(l, item->loc, "includes are nested deeper than %d files", SL_SPEC_INCLUDE_DEPTH);
+    } else if (l->n_files == SPEC_FILES_MAX) {
+        spec_error(l, item->loc, "more than %d included files", SL_SPEC_INCLUDES_MAX);
+    } else if (l->source->read(l->source->data, l->arena, path, &text, &err) < 0) {
+        spec_error(l, item->loc, "cannot include '%s': %s", path, err.msg);
+    } else {
+        load_text(l, path, text);
+    }
+}
+
+static void load_includes(struct spec_loader *l, const struct sl_yaml_node *root)
+{
+    const struct sl_yaml_node *list = sl_yaml_get(root, "include");
+    if (list == NULL || list->type != SL_YAML_SEQ || list->seq.n > SL_SPEC_INCLUDES_MAX) {
+        return;
+    }
+    for (size_t i = 0; i < list->seq.n; i++) {
+        const struct sl_yaml_node *item = list->seq.items[i];
+        if (item->type == SL_YAML_STR && item->text.len > 0 && item->text.ptr[0] != '/') {
+            include_file(l, item);
+        }
+    }
+}
+
+/* ---- documents -------------------------------------------------------------------------------- */
+
+static const struct object *object_of_kind(struct spec_loader *l, const struct sl_yaml_node *root)
+{
+    static const char *const kinds[] = {"Pipeline", "Project", "Target"};
+    static const struct object *const objects[] = {&sl_spec_pipeline_object,
+                                                   &sl_spec_project_object, &sl_spec_target_object};
+    const struct sl_yaml_node *kind = sl_yaml_get(root, "kind");
+    if (kind == NULL) {
+        spec_error(l, root->loc, "missing key 'kind'; give 'Pipeline', 'Project' or 'Target'");
+        return NULL;
+    }
+    bool is_text = kind->type == SL_YAML_STR;
+    for (size_t i = 0; is_text && i < SL_LEN(kinds); i++) {
+        if (sl_streq(kind->text.ptr, kinds[i])) {
+            return objects[i];
+        }
+    }
+    spec_error(l, sl_yaml_pair(root, "kind")->key_loc,
+               "'kind' must be 'Pipeline', 'Project' or 'Target', found %s%s%.60s%s%s",
+               sl_yaml_type_name(kind->type), is_text ? " '" : "", is_text ? kind->text.ptr : "",
+               is_text ? "'" : "",
+               is_text ? sl_spec_suggest(l, kind->text.ptr, kinds, SL_LEN(kinds)) : "");
+    return NULL;
+}
+
+static void keep_doc(struct spec_loader *l, struct spec_doc *list, size_t *n, struct spec_doc doc)
+{
+    if (*n == SPEC_DOCS_MAX) {
+        spec_error(l, doc.root->loc, "more than %d documents of one kind", SPEC_DOCS_MAX);
+        return;
+    }
+    list[(*n)++] = doc;
+}
+
+static void load_doc(struct spec_loader *l, const struct sl_yaml *y,
+                     const struct sl_yaml_node *root, bool *has_pipeline)
+{
+    if (root->type == SL_YAML_NULL) {
+        return; /* "---" before nothing */
+    }
+    if (root->type != SL_YAML_MAP) {
+        spec_error(l, root->loc,
+                   "a document must be a mapping with 'apiVersion' and 'kind', found %s",
+                   sl_yaml_type_name(root->type));
+        return;
+    }
+    const struct object *object = object_of_kind(l, root);
+    struct spec_doc doc = {.y = y, .root = root};
+    if (object == &sl_spec_pipeline_object) {
+        if (*has_pipeline) {
+            spec_error(l, root->loc, "second Pipeline in one file; give it a file of its own");
+            return;
+        }
+        *has_pipeline = true;
+        sl_spec_check(l, y, root, object, "the pipeline");
+        load_includes(l, root);
+        keep_doc(l, l->pipelines, &l->n_pipelines, doc);
+    } else if (object == &sl_spec_target_object) {
+        sl_spec_check(l, y, root, object, "the target");
+        keep_doc(l, l->targets, &l->n_targets, doc);
+    } else if (object != NULL) {
+        sl_spec_check(l, y, root, object, "the project");
+    }
+}
+
+static void load_text(struct spec_loader *l, const char *path, struct sl_str text)
+{
+    bool has_pipeline = false;
+    size_t file = l->n_files++;
+    l->files[file] = (struct spec_file){.path = path, .text = text};
+    size_t errors = l->diags->n_errors;
+    if (sl_yaml_parse(path, text, l->arena, l->diags, &l->files[file].y) != 0) {
+        l->is_broken = true;
+        return;
+    }
+    l->stack[l->depth++] = file;
+    const struct sl_yaml *y = l->files[file].y;
+    for (size_t i = 0; i < y->n_docs; i++) {
+        load_doc(l, y, y->docs[i], &has_pipeline);
+    }
+    l->depth--;
+    bool is_main = l->depth == 0;
+    if (is_main && !has_pipeline && errors == l->diags->n_errors &&
+        (!l->source->any_kind || y->n_docs == 0)) {
+        spec_error(l, file_loc(path), "%s",
+                   y->n_docs == 0 ? "file is empty"
+                                  : "no document with 'kind: Pipeline' in this file");
+    }
+    l->has_main = l->has_main || (is_main && has_pipeline);
+}
+
+/* ---- entry ------------------------------------------------------------------------------------ */
+
+static void loader_release(struct spec_loader *l)
+{
+    sl_vec_free(&l->steps);
+    sl_vec_free(&l->step_nodes);
+    sl_vec_free(&l->params);
+    sl_vec_free(&l->uses);
+    sl_vec_free(&l->names);
+    sl_vec_free(&l->edges);
+    sl_vec_free(&l->reported);
+    free(l);
+}
+
+static void record_files(struct spec_loader *l)
+{
+    l->spec->files = SL_ARENA_ARRAY(l->arena, struct sl_str, l->n_files);
+    l->spec->texts = SL_ARENA_ARRAY(l->arena, struct sl_str, l->n_files);
+    l->spec->n_files = l->n_files;
+    for (size_t i = 0; i < l->n_files; i++) {
+        l->spec->files[i] = sl_str_c(l->files[i].path);
+        l->spec->texts[i] = l->files[i].text;
+    }
+}
+
+int sl_spec_load(const struct sl_spec_source *source, struct sl_arena *a, struct sl_diags *diags,
+                 const struct sl_spec **ret)
+{
+    struct spec_loader *l = sl_calloc(1, sizeof(*l)); /* too large for a stack */
+    size_t errors = diags->n_errors;
+    l->source = source;
+    l->arena = a;
+    l->diags = diags;
+    l->spec = SL_ARENA_NEW(a, struct sl_spec);
+    l->spec->file = sl_arena_strdup(a, source->file);
+    load_text(l, l->spec->file, source->text);
+    if (!l->is_broken) { /* names of a file that cannot be read would all be "unknown" */
+        sl_spec_build(l);
+        sl_spec_check_refs(l);
+        sl_spec_check_cycles(l);
+        sl_spec_check_rules(l);
+    }
+    record_files(l);
+    struct sl_spec *spec = l->spec;
+    loader_release(l);
+    sl_diags_sort(diags);
+    if (diags->n_errors > errors) {
+        return -SL_EINVAL;
+    }
+    *ret = spec;
+    return 0;
+}
+
+const struct sl_step *sl_spec_step(const struct sl_spec *spec, const char *id)
+{
+    for (size_t i = 0; i < spec->n_steps; i++) {
+        if (sl_streq(spec->steps[i].id, id)) {
+            return &spec->steps[i];
+        }
+    }
+    return NULL;
+}
+
+const struct sl_target *sl_spec_target(const struct sl_spec *spec, const char *name)
+{
+    for (size_t i = 0; i < spec->n_targets; i++) {
+        if (sl_streq(spec->targets[i].name, name)) {
+            return &spec->targets[i];
+        }
+    }
+    return NULL;
+}
+
+const char *sl_action_name(enum sl_action action)
+{
+    switch (action) {
+    case SL_ACT_RUN: return "run";
+    case SL_ACT_COMMAND: return "command";
+    case SL_ACT_GATE: return "gate";
+    case SL_ACT_DEPLOY: return "deploy";
+    case SL_ACT_ROLLBACK: return "rollback";
+    case SL_ACT_UNSUPPORTED: return "unsupported";
+    }
+    return "?";
+}

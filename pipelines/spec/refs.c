@@ -1,0 +1,271 @@
+/**
+ * What expressions and keys name must exist: params, matrix axes, steps, outputs.
+ *
+ * Thread: any. Must not: look at structure; that was checked before.
+ */
+#include "core/base/base.h"
+
+#include <stdio.h>
+
+#include "pipelines/spec/spec_priv.h"
+
+struct ref_check {
+    struct spec_loader *l;
+    const struct spec_use *use;
+    const struct sl_step *step; /* that the use is in */
+};
+
+static const struct sl_yaml *yaml_of(struct spec_loader *l, const struct sl_yaml_node *node)
+{
+    for (size_t i = 0; i < l->n_files; i++) {
+        if (l->files[i].y != NULL && sl_streq(l->files[i].y->file, node->loc.file)) {
+            return l->files[i].y;
+        }
+    }
+    return NULL;
+}
+
+SL_PRINTF(3, 4)
+static void bad_ref(struct ref_check *c, const struct sl_expr_ref *ref, const char *fmt, ...)
+{
+    struct spec_loader *l = c->l;
+    const struct sl_yaml_node *node = c->use->node;
+    char message[1024];
+    va_list args;
+    va_start(args, fmt);
+    (void)vsnprintf(message, sizeof(message), fmt, args); /* cut: messages are one line */
+    va_end(args);
+    for (size_t i = 0; i < l->reported.n; i++) { /* a default is met once in every step */
+        if (l->reported.items[i].node == node && l->reported.items[i].offset == ref->offset) {
+            return;
+        }
+    }
+    struct spec_reported seen = {.node = node, .offset = ref->offset};
+    if (l->reported.n < SL_DIAGS_MAX) {
+        sl_vec_push(&l->reported, seen);
+    }
+    const struct sl_yaml *y = yaml_of(l, node);
+    struct sl_loc loc = y != NULL ? sl_yaml_loc_at(y, node, ref->offset, ref->width) : node->loc;
+    sl_spec_report(l, SL_SEV_ERROR, loc, NULL, "%s", message);
+}
+
+static const char *suggest_param(struct ref_check *c, const char *word)
+{
+    const char *names[SL_SPEC_PARAMS_MAX];
+    for (size_t i = 0; i < c->l->params.n; i++) {
+        names[i] = c->l->params.items[i].name;
+    }
+    return sl_spec_suggest(c->l, word, names, c->l->params.n);
+}
+
+static void check_param(struct ref_check *c, const struct sl_expr_ref *ref)
+{
+    for (size_t i = 0; ref->n > 1 && i < c->l->params.n; i++) {
+        if (sl_streq(c->l->params.items[i].name, ref->parts[1])) {
+            return;
+        }
+    }
+    if (ref->n > 1) {
+        bad_ref(c, ref, "unknown param '%.128s'%s", ref->parts[1], suggest_param(c, ref->parts[1]));
+    }
+}
+
+static bool in_include(const struct sl_matrix *m, const char *name)
+{
+    for (size_t i = 0; m->include != NULL && i < m->include->list.n; i++) {
+        if (sl_value_get(&m->include->list.items[i], name) != NULL) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void check_axis(struct ref_check *c, const struct sl_expr_ref *ref)
+{
+    const struct sl_matrix *m = c->step->matrix;
+    const char *names[SL_SPEC_MATRIX_AXES_MAX];
+    if (m == NULL) {
+        bad_ref(c, ref, "step '%s' has no matrix", c->step->id);
+        return;
+    }
+    for (size_t i = 0; i < m->n_axes; i++) {
+        names[i] = m->axes[i].name;
+        if (ref->n > 1 && sl_streq(names[i], ref->parts[1])) {
+            return;
+        }
+    }
+    if (ref->n > 1 && !in_include(m, ref->parts[1])) {
+        bad_ref(c, ref, "matrix of step '%s' has no axis '%.128s'%s", c->step->id, ref->parts[1],
+                sl_spec_suggest(c->l, ref->parts[1], names, m->n_axes));
+    }
+}
+
+/* ---- steps ------------------------------------------------------------------------------------ */
+
+static size_t find_step(struct spec_loader *l, const char *name)
+{
+    size_t i = 0;
+    while (i < l->steps.n && !sl_streq(l->steps.items[i].id, name)) {
+        i++;
+    }
+    return i;
+}
+
+static const char *suggest_step(struct spec_loader *l, const char *word)
+{
+    const char **names = SL_ARENA_ARRAY(l->arena, const char *, l->steps.n + 1);
+    for (size_t i = 0; i < l->steps.n; i++) {
+        names[i] = l->steps.items[i].id;
+    }
+    return sl_spec_suggest(l, word, names, l->steps.n);
+}
+
+static void add_edge(struct spec_loader *l, size_t from, size_t to)
+{
+    struct spec_edge edge = {.from = from, .to = to};
+    sl_vec_push(&l->edges, edge);
+}
+
+static const struct sl_output *find_output(const struct sl_step *step, const char *name)
+{
+    for (size_t i = 0; i < step->n_outputs; i++) {
+        if (sl_streq(step->outputs[i].name, name)) {
+            return &step->outputs[i];
+        }
+    }
+    return NULL;
+}
+
+static void check_output(struct ref_check *c, const struct sl_expr_ref *ref,
+                         const struct sl_step *target, int at)
+{
+    const char *names[SPEC_ITEMS_MAX];
+    if (at >= ref->n) {
+        return;
+    }
+    if (find_output(target, ref->parts[at]) == NULL) {
+        size_t n = SL_MIN(target->n_outputs, SL_LEN(names));
+        for (size_t i = 0; i < n; i++) {
+            names[i] = target->outputs[i].name;
+        }
+        bad_ref(c, ref, "step '%s' has no output '%.128s'%s", target->id, ref->parts[at],
+                sl_spec_suggest(c->l, ref->parts[at], names, n));
+    } else if (target->matrix != NULL && at == 3 && ref->n == 4) {
+        bad_ref(c, ref,
+                "step '%s' has a matrix; steps.%s.outputs.%s[*] names the outputs of all instances",
+                target->id, target->id, ref->parts[at]);
+    }
+}
+
+static void check_step(struct ref_check *c, const struct sl_expr_ref *ref)
+{
+    static const char *const fields[] = {"outputs", "status"};
+    struct spec_loader *l = c->l;
+    if (ref->n < 2) {
+        return;
+    }
+    size_t target = find_step(l, ref->parts[1]);
+    if (target == l->steps.n) {
+        bad_ref(c, ref, "unknown step '%.128s'%s", ref->parts[1], suggest_step(l, ref->parts[1]));
+        return;
+    }
+    const struct sl_step *step = &l->steps.items[target];
+    if (step->is_finally && !c->step->is_finally) {
+        bad_ref(c, ref, "step '%s' cannot use step '%s', which is in 'finally' and runs after it",
+                c->step->id, step->id);
+        return;
+    }
+    add_edge(l, c->use->step, target);
+    int at = ref->n > 2 && sl_streq(ref->parts[2], "*") ? 3 : 2;
+    if (at >= ref->n) {
+        return;
+    }
+    if (sl_streq(ref->parts[at], "outputs")) {
+        check_output(c, ref, step, at + 1);
+    } else if (!sl_streq(ref->parts[at], "status")) {
+        bad_ref(c, ref, "a step has 'outputs' and 'status', not '%.128s'%s", ref->parts[at],
+                sl_spec_suggest(l, ref->parts[at], fields, SL_LEN(fields)));
+    }
+}
+
+/* ---- roots ------------------------------------------------------------------------------------ */
+
+static bool is_among(const char *word, const char *const *names, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (sl_streq(word, names[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void check_ref(const struct sl_expr_ref *ref, void *data)
+{
+    static const char *const step_roots[] = {"matrix", "params", "run", "steps"};
+    static const char *const rule_roots[] = {"matrix", "params",    "run",
+                                             "steps",  "candidate", "champion"};
+    static const char *const live_roots[] = {"candidate", "champion", "live", "params"};
+    struct ref_check *c = data;
+    const char *const *roots = step_roots;
+    size_t n = SL_LEN(step_roots);
+    switch (c->use->roots) {
+    case USE_STEP: break;
+    case USE_GATE_RULE:
+        roots = rule_roots;
+        n = SL_LEN(rule_roots);
+        break;
+    case USE_ANALYSIS:
+        roots = live_roots;
+        n = SL_LEN(live_roots);
+        break;
+    }
+    const char *root = ref->parts[0];
+    if (!is_among(root, roots, n)) {
+        bad_ref(c, ref, "unknown name '%.128s'%s", root, sl_spec_suggest(c->l, root, roots, n));
+    } else if (sl_streq(root, "params")) {
+        check_param(c, ref);
+    } else if (sl_streq(root, "matrix")) {
+        check_axis(c, ref);
+    } else if (sl_streq(root, "steps")) {
+        check_step(c, ref);
+    } else if (sl_streq(root, "champion") && c->use->roots == USE_GATE_RULE &&
+               c->step->gate.champion == NULL &&
+               sl_yaml_get(sl_yaml_get(c->l->step_nodes.items[c->use->step], "gate"), "champion") ==
+                   NULL) {
+        bad_ref(c, ref, "the gate has no 'champion' to compare with");
+    }
+}
+
+static void check_names(struct spec_loader *l)
+{
+    for (size_t i = 0; i < l->names.n; i++) {
+        const struct spec_name_use *use = &l->names.items[i];
+        const struct sl_step *from = &l->steps.items[use->step];
+        size_t target = find_step(l, use->name);
+        if (target == l->steps.n) {
+            spec_error(l, use->loc, "unknown step '%.128s' in '%s' of step '%s'%s", use->name,
+                       use->key, from->id, suggest_step(l, use->name));
+        } else if (l->steps.items[target].is_finally && !from->is_finally) {
+            spec_error(l, use->loc,
+                       "step '%s' cannot use step '%s', which is in 'finally' and runs after it",
+                       from->id, use->name);
+        } else if (use->is_edge) {
+            add_edge(l, use->step, target);
+        }
+    }
+}
+
+void sl_spec_check_refs(struct spec_loader *l)
+{
+    for (size_t i = 0; i < l->uses.n; i++) {
+        const struct spec_use *use = &l->uses.items[i];
+        struct ref_check c = {.l = l, .use = use, .step = &l->steps.items[use->step]};
+        if (use->expr != NULL) {
+            sl_expr_refs(use->expr, check_ref, &c);
+        } else {
+            sl_tmpl_refs(use->tmpl, check_ref, &c);
+        }
+    }
+    check_names(l);
+}
