@@ -22,7 +22,8 @@ SL_TEST(core_base_base, cleanup_close__scope_ends__descriptor_is_closed_and_errn
     int kept = -1;
     errno = 0;
     {
-        _cleanup_(close) int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+        _cleanup_(close)
+        int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
         SL_CHECK(fd >= 0);
         kept = fd;
         errno = EDOM;
@@ -36,7 +37,8 @@ SL_TEST(core_base_base, cleanup_close__taken__stays_open)
 {
     int kept = -1;
     {
-        _cleanup_(close) int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+        _cleanup_(close)
+        int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
         kept = sl_take_fd(fd);
         SL_CHECK_EQ_INT(fd, -1);
     }
