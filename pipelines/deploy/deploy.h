@@ -13,10 +13,10 @@
 #include "core/db/db.h"
 #include "pipelines/steps/promote.h"
 
-#define SL_DEPLOY_REASON_MAX   2000
-#define SL_DEPLOY_OUTPUT_MAX   1024 /* last bytes of a failed command's output kept in the reason */
-#define SL_DEPLOY_TARGET_MAX   128  /* bytes of a target's name */
-#define SL_DEPLOY_LIST_MAX     10000
+#define SL_DEPLOY_REASON_MAX 2000
+#define SL_DEPLOY_OUTPUT_MAX 1024 /* last bytes of a failed command's output kept in the reason */
+#define SL_DEPLOY_TARGET_MAX 128  /* bytes of a target's name */
+#define SL_DEPLOY_LIST_MAX   10000
 
 extern const struct sl_schema sl_deploy_schema; /* tables target, deployment */
 
@@ -38,27 +38,31 @@ extern const struct sl_sm_table sl_deploy_machine;
 struct sl_deploy_world {
     struct sl_promote_world promote; /* transactions, aliases, clock and ids */
     /** Writes the files of a version below `dirfd` (empty), each verified against its digest. */
-    int (*materialise)(void *data, const struct sl_artifact *version, int dirfd, struct sl_err *err);
+    int (*materialise)(void *data, const struct sl_artifact *version, int dirfd,
+                       struct sl_err *err);
     void *data; /* of materialise */
 };
 
 struct sl_deploy_order {
     const struct sl_target *target;
-    const char *base_dir;          /* absolute; a relative target path starts here */
-    struct sl_artifact version;    /* a model version with a name */
-    const char *alias;             /* moved when live; NULL none */
-    const char *run_id, *attempt_id; /* NULL when asked by a person; the same attempt is the same deployment */
-    const char *actor;             /* never NULL */
-    const char *override_reason;   /* NULL: a passing verdict is needed where the target or alias is protected */
+    const char *base_dir;       /* absolute; a relative target path starts here */
+    struct sl_artifact version; /* a model version with a name */
+    const char *alias;          /* moved when live; NULL none */
+    const char *run_id,
+        *attempt_id;   /* NULL when asked by a person; the same attempt is the same deployment */
+    const char *actor; /* never NULL */
+    const char *
+        override_reason; /* NULL: a passing verdict is needed where the target or alias is protected */
 };
 
 struct sl_rollback_order {
-    const char *target;        /* name; may be NULL when of_deployment is given */
-    const char *of_deployment; /* no effect unless this deployment is live; NULL: whatever is live */
-    const char *to;            /* NULL or "previous", "v3", "3", or a digest: must have been live before */
+    const char *target; /* name; may be NULL when of_deployment is given */
+    const char
+        *of_deployment; /* no effect unless this deployment is live; NULL: whatever is live */
+    const char *to;     /* NULL or "previous", "v3", "3", or a digest: must have been live before */
     const char *run_id, *attempt_id;
     const char *actor;
-    const char *reason;        /* why, shown in the list; NULL allowed */
+    const char *reason; /* why, shown in the list; NULL allowed */
 };
 
 enum sl_deploy_result {
@@ -69,13 +73,13 @@ enum sl_deploy_result {
 
 struct sl_deploy_outcome {
     enum sl_deploy_result result;
-    char id[SL_ID_HEX + 1];       /* the deployment that is live for it; "" without effect */
+    char id[SL_ID_HEX + 1];          /* the deployment that is live for it; "" without effect */
     char previous_id[SL_ID_HEX + 1]; /* "" when nothing was live */
-    struct sl_artifact version;   /* what is live now; name points into entity */
+    struct sl_artifact version;      /* what is live now; name points into entity */
     char entity[256];
     int64_t generation;
-    int64_t flip_ms;              /* from the request to the flipped link; -1 when nothing was flipped */
-    char note[256];               /* a warning worth showing, or "" */
+    int64_t flip_ms; /* from the request to the flipped link; -1 when nothing was flipped */
+    char note[256];  /* a warning worth showing, or "" */
 };
 
 /**
@@ -108,8 +112,8 @@ int sl_deploy_resume(const struct sl_deploy_world *w, size_t *ret_resumed, struc
  * "entity","version","digest","run_id","actor","verdict_id","override_reason","alias","alias_from",
  * "previous_id","reason","created_at","live_at","ended_at"}. New reference. Reads only.
  */
-int sl_deploy_list(struct sl_db *db, const char *target, int limit, json_t **ret, struct sl_err *err)
-    SL_MUST_CHECK;
+int sl_deploy_list(struct sl_db *db, const char *target, int limit, json_t **ret,
+                   struct sl_err *err) SL_MUST_CHECK;
 /** Targets: array of {"name","path","generation","spec","live":deployment or null}. New reference. */
 int sl_deploy_targets(struct sl_db *db, json_t **ret, struct sl_err *err) SL_MUST_CHECK;
 /** The table of `sluice deployments`: what is live first, then history. */

@@ -28,7 +28,6 @@ int sl_actor_id(struct sl_db *db, const char *actor, struct sl_actor_id *ret, st
 struct sl_actor sl_actor_of(const struct sl_actor_id *id)
 {
     bool engine = sl_streq(id->id, SL_ACTOR_ENGINE);
-    return (struct sl_actor){.id = id->id,
-                             .kind = engine ? "engine" : "user",
-                             .auth = engine ? "internal" : "local"};
+    return (struct sl_actor){
+        .id = id->id, .kind = engine ? "engine" : "user", .auth = engine ? "internal" : "local"};
 }

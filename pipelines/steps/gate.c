@@ -66,8 +66,8 @@ static void metric_fields(const struct sl_gate_metric *metrics, size_t n,
                           struct sl_value_field *fields)
 {
     for (size_t i = 0; i < n; i++) {
-        fields[i] = (struct sl_value_field){
-            .name = metrics[i].key, .value = {.type = SL_V_DOUBLE, .d = metrics[i].value}};
+        fields[i] = (struct sl_value_field){.name = metrics[i].key,
+                                            .value = {.type = SL_V_DOUBLE, .d = metrics[i].value}};
     }
 }
 
@@ -140,8 +140,9 @@ static const char *metric_problem(const struct judge *j, const char *who,
     if (value == NULL) {
         const char *near = nearest_metric(j, side, key);
         return sl_arena_printf(j->a, "metric '%s' is missing for %s %s on dataset %s%s%s%s", key,
-                               who, side->name, j->q->dataset, near != NULL ? "; did you mean '" : "",
-                               near != NULL ? near : "", near != NULL ? "'?" : "");
+                               who, side->name, j->q->dataset,
+                               near != NULL ? "; did you mean '" : "", near != NULL ? near : "",
+                               near != NULL ? "'?" : "");
     }
     if (isnan(*value)) {
         return sl_arena_printf(j->a, "metric '%s' of %s %s on dataset %s is NaN", key, who,
@@ -257,9 +258,9 @@ static void add_failing_slices(struct judge *j, const struct sl_rule *rule,
         sl_buf_printf(out, "%s%s", n_failing == 1 ? "; fails for " : ", ", s->name);
         for (size_t k = 0; k < m->n; k++) {
             const struct sl_expr_ref *ref = &m->refs[k];
-            const double *value =
-                is_side(ref) || ref->n < 2 ? NULL
-                                           : find_metric(s->metrics, s->n_metrics, ref->parts[1]);
+            const double *value = is_side(ref) || ref->n < 2
+                                      ? NULL
+                                      : find_metric(s->metrics, s->n_metrics, ref->parts[1]);
             if (value != NULL) {
                 sl_buf_printf(out, " (%s = %.6g)", ref->parts[1], *value);
             } else if (!is_side(ref) && ref->n >= 2 && !sl_streq(ref->parts[1], "name")) {
@@ -305,12 +306,10 @@ static void judge_rule(struct judge *j, const struct sl_rule *rule, struct sl_ga
             r->explanation = "the rule names a champion, the gate does not";
         } else if (j->q->no_champion == SL_NO_CHAMPION_PASS) {
             r->outcome = SL_GATE_NOT_APPLIED;
-            r->explanation =
-                sl_arena_printf(j->a, "%s names no version yet (no_champion: pass)",
-                                j->q->champion_ref);
+            r->explanation = sl_arena_printf(j->a, "%s names no version yet (no_champion: pass)",
+                                             j->q->champion_ref);
         } else {
-            r->explanation =
-                sl_arena_printf(j->a, "%s names no version yet", j->q->champion_ref);
+            r->explanation = sl_arena_printf(j->a, "%s names no version yet", j->q->champion_ref);
         }
         return;
     }
@@ -358,8 +357,8 @@ static const char *summary_of(const struct sl_gate_question *q, const struct sl_
                                    q->champion_ref);
         }
         if (n_refused == 0) {
-            return sl_arena_printf(a, "passed: %zu of %zu rules; there is no champion yet", n_judged,
-                                   n_judged);
+            return sl_arena_printf(a, "passed: %zu of %zu rules; there is no champion yet",
+                                   n_judged, n_judged);
         }
     }
     return n_refused > 0

@@ -55,8 +55,9 @@ enum sl_gate_outcome {
 struct sl_gate_rule_result {
     const char *text;
     enum sl_gate_outcome outcome;
-    const char *explanation; /* "candidate.auc = 0.81 >= champion.auc - 0.002 = 0.808", or the problem */
-    const char *metric;      /* first metric that the rule names, or NULL */
+    const char
+        *explanation;   /* "candidate.auc = 0.81 >= champion.auc - 0.002 = 0.808", or the problem */
+    const char *metric; /* first metric that the rule names, or NULL */
     bool has_candidate, has_champion; /* the numbers of that metric are known */
     double candidate, champion;
 };

@@ -63,11 +63,10 @@ void sl_gate_rules_digest(const struct sl_gate *gate, struct sl_digest *ret)
         json_array_append_new(rules, json_string(gate->require[i].text));
     }
     json_object_set_new(o, "require", rules);
-    sl_json_set_str(o, "no_champion",
-                    gate->no_champion == SL_NO_CHAMPION_PASS ? "pass" : "refuse");
-    sl_json_set_str(o, "champion",
-                    gate->champion != NULL ? sl_tmpl_source(gate->champion) : NULL);
-    _cleanup_(free) char *text = sl_json_canonical(o);
+    sl_json_set_str(o, "no_champion", gate->no_champion == SL_NO_CHAMPION_PASS ? "pass" : "refuse");
+    sl_json_set_str(o, "champion", gate->champion != NULL ? sl_tmpl_source(gate->champion) : NULL);
+    _cleanup_(free)
+    char *text = sl_json_canonical(o);
     sl_sha256(text, strlen(text), ret);
 }
 
@@ -79,7 +78,8 @@ static void add_text(struct sl_buf *out, const char *text, size_t columns)
     size_t used = 0;
     for (const char *p = text; *p != '\0'; p++) {
         unsigned char c = (unsigned char)*p;
-        if (columns > 0 && used + 3 >= columns && strlen(p) > columns - used && (c & 0xC0) != 0x80) {
+        if (columns > 0 && used + 3 >= columns && strlen(p) > columns - used &&
+            (c & 0xC0) != 0x80) {
             sl_buf_puts(out, "...");
             return;
         }
@@ -140,7 +140,7 @@ static size_t rule_columns(const json_t *rules)
     size_t widest = strlen("rule");
     size_t i;
     const json_t *rule;
-    json_array_foreach(rules, i, rule) {
+    json_array_foreach (rules, i, rule) {
         const char *text = sl_json_str(rule, "rule", "");
         widest = SL_MAX(widest, sl_utf8_width(text, strlen(text)));
     }
@@ -183,7 +183,7 @@ void sl_gate_print(const json_t *detail, bool color, struct sl_buf *out)
     sl_buf_printf(out, "  %10s  %10s\n", "candidate", "champion");
     size_t i;
     const json_t *rule;
-    json_array_foreach(rules, i, rule) {
+    json_array_foreach (rules, i, rule) {
         print_rule(rule, columns, color, out);
     }
 }

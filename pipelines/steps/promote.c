@@ -44,7 +44,8 @@ static int add_audit(struct sl_db *db, const struct moving *m, enum sl_audit_res
     if (rc < 0) {
         return rc;
     }
-    _cleanup_(free) char *alias = sl_asprintf("%s@%s", m->p->entity, m->p->alias);
+    _cleanup_(free)
+    char *alias = sl_asprintf("%s@%s", m->p->entity, m->p->alias);
     const struct sl_audit_obj objs[] = {
         {.kind = "promotion", .id = m->id},
         {.kind = "alias_from", .id = alias, .digest = sl_holder_digest(&m->permit.holder, from)},
@@ -93,9 +94,10 @@ static int intent_tx(struct sl_db *db, void *arg, struct sl_err *err)
                            " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,'intent',?,?)"),
                     "sssisisssssssi", (const char *)m->id, p->entity, p->alias,
                     m->permit.holder.exists ? m->permit.holder.number : (int64_t)0,
-                    sl_holder_digest(&m->permit.holder, from), p->to.exists ? p->to.number : (int64_t)0,
-                    sl_holder_digest(&p->to, to), sl_authority_name(p->authority), verdict, p->run_id,
-                    p->deployment_id, (const char *)actor.id, p->reason, m->now_ms);
+                    sl_holder_digest(&m->permit.holder, from),
+                    p->to.exists ? p->to.number : (int64_t)0, sl_holder_digest(&p->to, to),
+                    sl_authority_name(p->authority), verdict, p->run_id, p->deployment_id,
+                    (const char *)actor.id, p->reason, m->now_ms);
     return rc < 0 ? rc : add_audit(db, m, SL_AUDIT_INTENT, err);
 }
 
@@ -108,8 +110,8 @@ static int add_lineage(struct sl_db *db, const struct moving *m, struct sl_err *
     const struct sl_lineage_edge edge = {
         .from = {SL_NODE_MODEL_VERSION, sl_holder_digest(&m->p->to, to)},
         .to = {SL_NODE_MODEL_VERSION, sl_holder_digest(&m->permit.holder, from)},
-        .kind = m->p->authority == SL_AUTHORITY_ROLLBACK ? SL_EDGE_ROLLS_BACK_TO
-                                                         : SL_EDGE_SUPERSEDES,
+        .kind =
+            m->p->authority == SL_AUTHORITY_ROLLBACK ? SL_EDGE_ROLLS_BACK_TO : SL_EDGE_SUPERSEDES,
         .role = m->p->alias,
         .run_id = m->p->run_id,
         .ts_ms = m->now_ms,
@@ -141,7 +143,8 @@ static int outcome_tx(struct sl_db *db, void *arg, struct sl_err *err)
         return rc;
     }
     char from[SL_HOLDER_TEXT], to[SL_HOLDER_TEXT], digest[SL_HOLDER_DIGEST];
-    _cleanup_(free) char *subject = sl_asprintf("%s@%s", p->entity, p->alias);
+    _cleanup_(free)
+    char *subject = sl_asprintf("%s@%s", p->entity, p->alias);
     json_auto_t *payload = json_object();
     sl_json_set_str(payload, "from", sl_holder_text(&m->permit.holder, from));
     sl_json_set_str(payload, "to", sl_holder_text(&p->to, to));
@@ -170,8 +173,8 @@ static int carry_out(struct moving *m, struct sl_err *err)
 {
     const struct sl_promote_world *w = m->w;
     struct sl_err refusal = SL_ERR_INIT;
-    int rc = w->alias_cas(w->data, m->p->entity, m->p->alias, &m->permit.holder, &m->p->to,
-                          &refusal);
+    int rc =
+        w->alias_cas(w->data, m->p->entity, m->p->alias, &m->permit.holder, &m->p->to, &refusal);
     int fault = SL_FAULT_POINT(PROMOTE_MOVED);
     if (rc == 0 && fault != 0) {
         return sl_err_errno(err, fault, "after %s@%s moved", m->p->entity, m->p->alias);
@@ -266,7 +269,8 @@ static enum sl_authority authority_parse(const char *name)
 static int load_open(struct sl_db *db, void *arg, struct sl_err *err)
 {
     struct replay *r = arg;
-    _cleanup_(rows) struct sl_rows rows = SL_ROWS_INIT;
+    _cleanup_(rows)
+    struct sl_rows rows = SL_ROWS_INIT;
     int rc = sl_db_query(db, &rows, err,
                          SL_SQL("SELECT id, entity, alias, from_number, from_digest, to_number,"
                                 " to_digest, authority, verdict_id, run_id, deployment_id, actor,"

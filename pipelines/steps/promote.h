@@ -78,8 +78,9 @@ int sl_promote_alias(const struct sl_promote_world *w, const struct sl_promotion
 /** What a check found. */
 struct sl_promote_permit {
     bool is_protected;
-    struct sl_alias_holder holder;  /* of p->alias; exists false when p->alias is NULL */
-    char verdict_id[SL_ID_HEX + 1]; /* what permits it; "" when nothing was needed, or an override will */
+    struct sl_alias_holder holder; /* of p->alias; exists false when p->alias is NULL */
+    char verdict_id[SL_ID_HEX +
+                    1]; /* what permits it; "" when nothing was needed, or an override will */
 };
 
 /**

@@ -83,9 +83,9 @@ int sl_alias_protect(struct sl_db *db, const struct sl_alias_mark *mark, struct 
     if (rc < 0) {
         return rc;
     }
-    _cleanup_(free) char *id =
-        sl_asprintf("%s@%s %s", entity[0] != '\0' ? entity : "*", mark->alias,
-                    mark->is_protected ? "protected" : "unprotected");
+    _cleanup_(free)
+    char *id = sl_asprintf("%s@%s %s", entity[0] != '\0' ? entity : "*", mark->alias,
+                           mark->is_protected ? "protected" : "unprotected");
     const struct sl_audit_obj obj = {.kind = "protected_alias", .id = id};
     const struct sl_audit_entry entry = {.ts_ms = mark->now_ms,
                                          .act = SL_ACT_CONFIG_CHANGE,

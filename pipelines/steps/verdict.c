@@ -190,10 +190,10 @@ static int add_lineage(struct sl_db *db, const struct storing *s, struct sl_err 
     const struct sl_lineage_ref verdict = {SL_NODE_VERDICT, v->id};
     int rc = add_nodes(db, s, err);
     if (rc == 0) {
-        rc = add_edge(db, s,
-                      (struct sl_lineage_edge){
-                          .from = candidate, .to = verdict, .kind = SL_EDGE_GOVERNED_BY},
-                      err);
+        rc = add_edge(
+            db, s,
+            (struct sl_lineage_edge){.from = candidate, .to = verdict, .kind = SL_EDGE_GOVERNED_BY},
+            err);
     }
     if (rc == 0 && s->dataset_digest != NULL) {
         const struct sl_lineage_ref dataset = {SL_NODE_DATASET_VERSION, s->dataset_digest};
@@ -204,21 +204,19 @@ static int add_lineage(struct sl_db *db, const struct storing *s, struct sl_err 
     }
     if (rc == 0 && s->champion_digest != NULL && !sl_streq(s->champion_digest, s->candidate)) {
         const struct sl_lineage_ref champion = {SL_NODE_MODEL_VERSION, s->champion_digest};
-        rc = add_edge(db, s,
-                      (struct sl_lineage_edge){.from = verdict,
-                                               .to = champion,
-                                               .kind = SL_EDGE_USED,
-                                               .role = "champion"},
-                      err);
+        rc =
+            add_edge(db, s,
+                     (struct sl_lineage_edge){
+                         .from = verdict, .to = champion, .kind = SL_EDGE_USED, .role = "champion"},
+                     err);
     }
     if (rc == 0 && v->result == SL_VERDICT_OVERRIDE) {
         const struct sl_lineage_ref person = {SL_NODE_PRINCIPAL, s->override_by.id};
-        rc = add_edge(db, s,
-                      (struct sl_lineage_edge){.from = verdict,
-                                               .to = person,
-                                               .kind = SL_EDGE_APPROVED_BY,
-                                               .role = "override"},
-                      err);
+        rc = add_edge(
+            db, s,
+            (struct sl_lineage_edge){
+                .from = verdict, .to = person, .kind = SL_EDGE_APPROVED_BY, .role = "override"},
+            err);
     }
     return rc;
 }
@@ -266,7 +264,8 @@ static int check_verdict(const struct sl_verdict *v, struct sl_err *err)
 static int insert_row(struct sl_db *db, const struct storing *s, bool *ret_new, struct sl_err *err)
 {
     const struct sl_verdict *v = s->v;
-    _cleanup_(free) char *detail = v->detail != NULL ? sl_json_canonical(v->detail) : NULL;
+    _cleanup_(free)
+    char *detail = v->detail != NULL ? sl_json_canonical(v->detail) : NULL;
     if (detail != NULL && strlen(detail) > SL_VERDICT_DETAIL_MAX) {
         return sl_err_set(err, SL_ELIMIT, "the verdict's detail is larger than %u bytes",
                           SL_VERDICT_DETAIL_MAX);
@@ -376,7 +375,8 @@ int sl_verdict_permit(struct sl_db *db, const char *entity, const struct sl_dige
 {
     char digest[DIGEST_TEXT];
     (void)digest_text(candidate, digest);
-    _cleanup_(rows) struct sl_rows rows = SL_ROWS_INIT;
+    _cleanup_(rows)
+    struct sl_rows rows = SL_ROWS_INIT;
     int rc = sl_db_query(db, &rows, err,
                          SL_SQL("SELECT id, result, champion_entity, champion_alias,"
                                 " champion_digest, created_ms, detail FROM verdict"
@@ -408,10 +408,23 @@ int sl_verdict_permit(struct sl_db *db, const char *entity, const struct sl_dige
 }
 
 /** Columns of sl_verdict_get and sl_verdict_list, in this order. */
-static const char *const columns[] = {
-    "id", "run_id", "step", "candidate", "candidate_number", "candidate_digest", "champion",
-    "champion_alias", "champion_digest", "dataset", "dataset_digest", "rules_digest", "result",
-    "override_reason", "override_by", "overrides", "actor"};
+static const char *const columns[] = {"id",
+                                      "run_id",
+                                      "step",
+                                      "candidate",
+                                      "candidate_number",
+                                      "candidate_digest",
+                                      "champion",
+                                      "champion_alias",
+                                      "champion_digest",
+                                      "dataset",
+                                      "dataset_digest",
+                                      "rules_digest",
+                                      "result",
+                                      "override_reason",
+                                      "override_by",
+                                      "overrides",
+                                      "actor"};
 
 static json_t *row_json(struct sl_rows *rows)
 {
@@ -441,7 +454,8 @@ static json_t *row_json(struct sl_rows *rows)
 
 int sl_verdict_get(struct sl_db *db, const char *id, json_t **ret, struct sl_err *err)
 {
-    _cleanup_(rows) struct sl_rows rows = SL_ROWS_INIT;
+    _cleanup_(rows)
+    struct sl_rows rows = SL_ROWS_INIT;
     int rc = sl_db_query(db, &rows, err, SL_SQL(SELECT_COLUMNS "WHERE id = ?"), "s", id);
     if (rc == 0) {
         rc = sl_rows_next(&rows, err);
@@ -458,7 +472,8 @@ int sl_verdict_get(struct sl_db *db, const char *id, json_t **ret, struct sl_err
 
 int sl_verdict_list(struct sl_db *db, const char *run_id, json_t **ret, struct sl_err *err)
 {
-    _cleanup_(rows) struct sl_rows rows = SL_ROWS_INIT;
+    _cleanup_(rows)
+    struct sl_rows rows = SL_ROWS_INIT;
     json_auto_t *list = json_array();
     int rc = sl_db_query(db, &rows, err, SL_SQL(SELECT_COLUMNS "WHERE run_id = ? ORDER BY seq"),
                          "s", run_id);

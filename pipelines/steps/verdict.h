@@ -19,25 +19,26 @@
 extern const struct sl_schema sl_steps_schema; /* tables verdict, protected_alias, promotion */
 
 enum sl_verdict_result { SL_VERDICT_PASS, SL_VERDICT_REFUSE, SL_VERDICT_OVERRIDE };
-const char *sl_verdict_result_name(enum sl_verdict_result result); /* "pass", "refuse", "override" */
+const char *sl_verdict_result_name(
+    enum sl_verdict_result result); /* "pass", "refuse", "override" */
 
 struct sl_verdict {
     char id[SL_ID_HEX + 1];
-    const char *run_id, *step_key;    /* NULL for an override given outside a run */
-    const char *candidate_entity;     /* "default/churn" */
-    int64_t candidate_number;         /* vN */
+    const char *run_id, *step_key; /* NULL for an override given outside a run */
+    const char *candidate_entity;  /* "default/churn" */
+    int64_t candidate_number;      /* vN */
     struct sl_digest candidate_digest;
     const char *champion_entity, *champion_alias; /* NULL: compared with nothing */
-    bool has_champion;                /* the alias had a holder */
+    bool has_champion;                            /* the alias had a holder */
     struct sl_digest champion_digest;
-    const char *dataset_name;         /* NULL without a dataset */
+    const char *dataset_name; /* NULL without a dataset */
     struct sl_digest dataset_digest;
     struct sl_digest rules_digest;
     enum sl_verdict_result result;
-    const json_t *detail;             /* sl_gate_json's value; borrowed; NULL for a bare override */
+    const json_t *detail; /* sl_gate_json's value; borrowed; NULL for a bare override */
     const char *override_reason, *override_by; /* set exactly when result is override */
-    const char *overrides;            /* id of the refused verdict, or NULL */
-    const char *actor;                /* who ran the gate; with an override, equals override_by */
+    const char *overrides;                     /* id of the refused verdict, or NULL */
+    const char *actor; /* who ran the gate; with an override, equals override_by */
     int64_t created_ms;
 };
 
@@ -47,7 +48,8 @@ struct sl_verdict {
  *
  * @return 0, -SL_EINVAL (override without reason or name, reason too long), or the database's error
  */
-int sl_verdict_record(struct sl_db *db, const struct sl_verdict *v, struct sl_err *err) SL_MUST_CHECK;
+int sl_verdict_record(struct sl_db *db, const struct sl_verdict *v, struct sl_err *err)
+    SL_MUST_CHECK;
 
 /**
  * Records that somebody lets a version through without a passing verdict: a verdict row of its own with
@@ -87,7 +89,8 @@ int sl_verdict_permit(struct sl_db *db, const char *entity, const struct sl_dige
                       struct sl_verdict_found *ret, struct sl_err *err) SL_MUST_CHECK;
 
 /** One verdict as JSON (all columns; "detail" expanded). -SL_ENOTFOUND. New reference. */
-int sl_verdict_get(struct sl_db *db, const char *id, json_t **ret, struct sl_err *err) SL_MUST_CHECK;
+int sl_verdict_get(struct sl_db *db, const char *id, json_t **ret, struct sl_err *err)
+    SL_MUST_CHECK;
 /** All verdicts of a run, oldest first, as an array of the same objects. New reference. */
 int sl_verdict_list(struct sl_db *db, const char *run_id, json_t **ret, struct sl_err *err)
     SL_MUST_CHECK;
