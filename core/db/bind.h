@@ -48,7 +48,7 @@ static inline struct sl_bind sl_bind_ptr(const void *bytes)
     return (struct sl_bind){.kind = SL_BIND_PTR, .v.p = bytes};
 }
 
-#define SL_BIND(x) \
+#define SL_BIND(x)                                                                                 \
     _Generic((x),                                                                                  \
         char *: sl_bind_text,                                                                      \
         const char *: sl_bind_text,                                                                \
@@ -63,8 +63,8 @@ static inline struct sl_bind sl_bind_ptr(const void *bytes)
         default: sl_bind_i64)(x)
 
 /* Applies SL_BIND to each of 1 to 26 arguments. */
-#define SL_BIND_N_(a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12, a13, a14, a15, a16, a17, \
-                   a18, a19, a20, a21, a22, a23, a24, a25, a26, N, ...)                        \
+#define SL_BIND_N_(a1, a2, a3, a4, a5, a6, a7, a8, a9, a10, a11, a12, a13, a14, a15, a16, a17,     \
+                   a18, a19, a20, a21, a22, a23, a24, a25, a26, N, ...)                            \
     N
 #define SL_BIND_COUNT_(...)                                                                        \
     SL_BIND_N_(__VA_ARGS__, 26, 25, 24, 23, 22, 21, 20, 19, 18, 17, 16, 15, 14, 13, 12, 11, 10, 9, \
@@ -98,7 +98,7 @@ static inline struct sl_bind sl_bind_ptr(const void *bytes)
 #define SL_BIND_CAT_(n)     SL_BIND_E##n
 #define SL_BIND_PICK_(n)    SL_BIND_CAT_(n)
 #define SL_BIND_LIST(...)   SL_BIND_PICK_(SL_BIND_COUNT_(__VA_ARGS__))(__VA_ARGS__)
-#define SL_BINDS(...) \
+#define SL_BINDS(...)                                                                              \
     ((const struct sl_bind[]){SL_BIND_LIST(__VA_ARGS__)}), SL_BIND_COUNT_(__VA_ARGS__)
 
 #endif

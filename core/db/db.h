@@ -83,7 +83,7 @@ struct sl_rows {
  * Text and blob arguments are copied. On error `rows` is closed. Nested queries are allowed,
  * also of the same SQL.
  */
-#define sl_db_query(db, rows, err, sql, ...) \
+#define sl_db_query(db, rows, err, sql, ...)                                                       \
     sl_db_query_binds((db), (rows), (err), (sql), SL_BINDS(__VA_ARGS__))
 int sl_db_query_binds(struct sl_db *db, struct sl_rows *rows, struct sl_err *err, struct sl_sql sql,
                       const struct sl_bind *binds, int n_binds) SL_MUST_CHECK;
@@ -108,13 +108,13 @@ void sl_cleanup_rows(struct sl_rows *rows); /* for _cleanup_(rows) */
  * First column of the first row. Call: sl_db_get_i64(db, &value, err, SL_SQL("..."), "fmt", ...)
  * @return 0; -SL_ENOTFOUND when there is no row or its value is NULL.
  */
-#define sl_db_get_i64(db, ret, err, sql, ...) \
+#define sl_db_get_i64(db, ret, err, sql, ...)                                                      \
     sl_db_get_i64_binds((db), (ret), (err), (sql), SL_BINDS(__VA_ARGS__))
 int sl_db_get_i64_binds(struct sl_db *db, int64_t *ret, struct sl_err *err, struct sl_sql sql,
                         const struct sl_bind *binds, int n_binds) SL_MUST_CHECK;
 
 /** The same for text; the caller frees. */
-#define sl_db_get_text(db, ret, err, sql, ...) \
+#define sl_db_get_text(db, ret, err, sql, ...)                                                     \
     sl_db_get_text_binds((db), (ret), (err), (sql), SL_BINDS(__VA_ARGS__))
 int sl_db_get_text_binds(struct sl_db *db, char **ret, struct sl_err *err, struct sl_sql sql,
                          const struct sl_bind *binds, int n_binds) SL_MUST_CHECK;

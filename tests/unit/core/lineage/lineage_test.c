@@ -54,25 +54,25 @@ static int record(struct sl_db *db, void *arg, struct sl_err *err)
     return rc;
 }
 
-#define MODEL                                                            \
-    {                                                                    \
-        SL_NODE_MODEL_VERSION, "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa" \
+#define MODEL                                                                                      \
+    {                                                                                              \
+        SL_NODE_MODEL_VERSION, "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"                           \
     }
-#define STEP                                                       \
-    {                                                              \
-        SL_NODE_STEP_EXECUTION, "0123456789abcdef0123456789abcdef" \
+#define STEP                                                                                       \
+    {                                                                                              \
+        SL_NODE_STEP_EXECUTION, "0123456789abcdef0123456789abcdef"                                 \
     }
-#define DATA                                                               \
-    {                                                                      \
-        SL_NODE_DATASET_VERSION, "sha256:dddddddddddddddddddddddddddddddd" \
+#define DATA                                                                                       \
+    {                                                                                              \
+        SL_NODE_DATASET_VERSION, "sha256:dddddddddddddddddddddddddddddddd"                         \
     }
-#define RUN                  \
-    {                        \
-        SL_NODE_RUN, "run-1" \
+#define RUN                                                                                        \
+    {                                                                                              \
+        SL_NODE_RUN, "run-1"                                                                       \
     }
-#define DEPLOY                      \
-    {                               \
-        SL_NODE_DEPLOYMENT, "dep-1" \
+#define DEPLOY                                                                                     \
+    {                                                                                              \
+        SL_NODE_DEPLOYMENT, "dep-1"                                                                \
     }
 
 static const struct sl_lineage_edge small_edges[] = {
@@ -195,7 +195,7 @@ SL_TEST(core_lineage_lineage, walk__up_and_down__tree)
     SL_CHECK_EQ_STR(sl_buf_str(&out), "dataset_version rand\"hie@v1 (sha256:dddddddddddd)\n"
                                       "├─ <- used [in.data] step_execution 0123456789ab ...\n"
                                       "└─ <- used run run-1\n"
-                    "   └─ <- part of step_execution 0123456789ab (above)\n"
+                                      "   └─ <- part of step_execution 0123456789ab (above)\n"
                                       "(cut short: lines that end in ... lead on)\n");
     sl_buf_release(&out);
     tear_down(&f);
