@@ -106,7 +106,8 @@ struct sl_graph {
 };
 
 /** Breadth first with a visited set, so diamonds and cycles cost nothing. -SL_ENOTFOUND when the
- * start is unknown, -SL_EINVAL when a maximum is out of range. The caller wants one moment: sl_db_snapshot. */
+ * start is unknown, -SL_EINVAL when a maximum is out of range. For one moment, call it in
+ * sl_db_snapshot. */
 int sl_lineage_walk(struct sl_db *db, const struct sl_lineage_walk *walk, struct sl_arena *arena,
                     struct sl_graph *ret, struct sl_err *err) SL_MUST_CHECK;
 

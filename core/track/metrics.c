@@ -1,9 +1,5 @@
 /**
- * Reader of one $SLUICE_METRICS line, and of chunks of lines.
- *
- * Written by hand because Python prints NaN and Infinity as bare tokens, which strict JSON refuses, and
- * because a line becomes points without a tree in between. A line is one flat object: nothing nests, so
- * nothing recurses.
+ * What a line of $SLUICE_METRICS means: its fields become points, in the long or the flat form.
  *
  * Pure. Thread: any.
  */
@@ -17,365 +13,23 @@
 
 #include "core/base/str.h"
 #include "core/base/time.h"
+#include "core/track/metrics_priv.h"
 
-#define NUMBER_MAX     128            /* characters of one number */
 #define MS_FROM        1e11           /* a time stamp from here on is in milliseconds */
 #define TS_SECONDS_MAX 253402300799.0 /* 9999-12-31T23:59:59Z */
 
-enum value_kind { VALUE_NUMBER, VALUE_TEXT, VALUE_OTHER };
-
-struct value {
-    enum value_kind kind;
-    double number;
-    bool is_integer;  /* written without fraction and exponent */
-    const char *text; /* VALUE_TEXT */
-    const char *what; /* VALUE_OTHER: "true", "null", "an object", ... */
-    size_t at;        /* offset, for messages */
-};
-
-struct field {
-    const char *key;
-    struct value value;
-};
-
-struct parser {
-    const char *text;
-    size_t len, at;
-    int64_t line_no;
-    struct sl_arena *arena;
-    struct sl_err *err;
-    struct field *fields;
-    size_t n_fields, cap_fields;
-};
-
-static int fail(struct parser *p, size_t at, const char *message)
-{
-    return sl_err_set(p->err, SL_EINVAL, "line %lld, column %zu: %s", (long long)p->line_no, at + 1,
-                      message);
-}
-
-static int fail_field(struct parser *p, const struct field *f, const char *message)
+static int fail_field(struct sl_metric_parser *p, const struct sl_metric_field *f,
+                      const char *message)
 {
     return sl_err_set(p->err, SL_EINVAL, "line %lld, column %zu: '%.64s' %s", (long long)p->line_no,
                       f->value.at + 1, f->key, message);
-}
-
-static void skip_blanks(struct parser *p)
-{
-    while (p->at < p->len && strchr(" \t\r\n", p->text[p->at]) != NULL && p->text[p->at] != '\0') {
-        p->at++;
-    }
-}
-
-static bool take(struct parser *p, char c)
-{
-    if (p->at < p->len && p->text[p->at] == c) {
-        p->at++;
-        return true;
-    }
-    return false;
-}
-
-static bool take_word(struct parser *p, const char *word)
-{
-    size_t n = strlen(word);
-    if (p->len - p->at >= n && memcmp(p->text + p->at, word, n) == 0) {
-        p->at += n;
-        return true;
-    }
-    return false;
-}
-
-static int hex4(struct parser *p, uint32_t *ret)
-{
-    uint32_t value = 0;
-    for (int i = 0; i < 4; i++, p->at++) {
-        char c = p->at < p->len ? p->text[p->at] : '\0';
-        uint32_t digit = 0;
-        if (c >= '0' && c <= '9') {
-            digit = (uint32_t)(c - '0');
-        } else if ((c | 0x20) >= 'a' && (c | 0x20) <= 'f') {
-            digit = (uint32_t)((c | 0x20) - 'a') + 10;
-        } else {
-            return fail(p, p->at, "expected four hexadecimal digits after \\u");
-        }
-        value = value * 16 + digit;
-    }
-    *ret = value;
-    return 0;
-}
-
-static size_t put_utf8(char *out, uint32_t c)
-{
-    if (c < 0x80) {
-        out[0] = (char)c;
-        return 1;
-    }
-    if (c < 0x800) {
-        out[0] = (char)(0xc0 | (c >> 6));
-        out[1] = (char)(0x80 | (c & 0x3f));
-        return 2;
-    }
-    if (c < 0x10000) {
-        out[0] = (char)(0xe0 | (c >> 12));
-        out[1] = (char)(0x80 | ((c >> 6) & 0x3f));
-        out[2] = (char)(0x80 | (c & 0x3f));
-        return 3;
-    }
-    out[0] = (char)(0xf0 | (c >> 18));
-    out[1] = (char)(0x80 | ((c >> 12) & 0x3f));
-    out[2] = (char)(0x80 | ((c >> 6) & 0x3f));
-    out[3] = (char)(0x80 | (c & 0x3f));
-    return 4;
-}
-
-/* After "\u": a code point, of a surrogate pair where needed. */
-static int unicode_escape(struct parser *p, char *out, size_t *n)
-{
-    size_t at = p->at;
-    uint32_t c = 0, low = 0;
-    int rc = hex4(p, &c);
-    if (rc == 0 && c >= 0xd800 && c < 0xdc00) {
-        if (!take_word(p, "\\u")) {
-            return fail(p, at, "half a surrogate pair");
-        }
-        rc = hex4(p, &low);
-        if (rc == 0 && (low < 0xdc00 || low > 0xdfff)) {
-            return fail(p, at, "half a surrogate pair");
-        }
-        c = 0x10000 + ((c - 0xd800) << 10) + (low - 0xdc00);
-    } else if (rc == 0 && c >= 0xdc00 && c < 0xe000) {
-        return fail(p, at, "half a surrogate pair");
-    }
-    if (rc == 0 && c == 0) {
-        return fail(p, at, "a NUL character");
-    }
-    if (rc == 0) {
-        *n += put_utf8(out + *n, c);
-    }
-    return rc;
-}
-
-static int escape(struct parser *p, char *out, size_t *n)
-{
-    static const char names[] = "\"\\/bfnrt", values[] = "\"\\/\b\f\n\r\t";
-    char c = p->at < p->len ? p->text[p->at] : '\0';
-    const char *found = c != '\0' ? strchr(names, c) : NULL;
-    if (found != NULL) {
-        p->at++;
-        out[(*n)++] = values[found - names];
-        return 0;
-    }
-    if (!take(p, 'u')) {
-        return fail(p, p->at, "an unknown escape in a text");
-    }
-    return unicode_escape(p, out, n);
-}
-
-/* A text between quotes, unescaped into the arena. The line was checked to be UTF-8. */
-static int parse_text(struct parser *p, const char **ret)
-{
-    size_t start = p->at;
-    SL_ASSERT(take(p, '"'));
-    size_t end = p->at;
-    while (end < p->len && p->text[end] != '"') {
-        end += p->text[end] == '\\' ? 2 : 1;
-    }
-    if (end >= p->len) {
-        return fail(p, start, "a text without its closing quote");
-    }
-    char *out = sl_arena_alloc(p->arena, end - p->at + 1); /* an escape never grows */
-    size_t n = 0;
-    while (p->text[p->at] != '"') {
-        char c = p->text[p->at];
-        if ((unsigned char)c < 0x20) {
-            return fail(p, p->at, "a control character in a text");
-        }
-        p->at++;
-        if (c != '\\') {
-            out[n++] = c;
-            continue;
-        }
-        int rc = escape(p, out, &n);
-        if (rc < 0) {
-            return rc;
-        }
-    }
-    p->at++;
-    out[n] = '\0';
-    *ret = out;
-    return 0;
-}
-
-static size_t digits(const struct parser *p, size_t at)
-{
-    size_t n = 0;
-    while (at + n < p->len && p->text[at + n] >= '0' && p->text[at + n] <= '9') {
-        n++;
-    }
-    return n;
-}
-
-/* Length of a JSON number at p->at, 0 when there is none. */
-static size_t number_length(const struct parser *p, bool *ret_integer)
-{
-    size_t at = p->at;
-    *ret_integer = true;
-    if (at < p->len && p->text[at] == '-') {
-        at++;
-    }
-    size_t n = digits(p, at);
-    if (n == 0 || (n > 1 && p->text[at] == '0')) {
-        return 0;
-    }
-    at += n;
-    if (at < p->len && p->text[at] == '.') {
-        n = digits(p, at + 1);
-        if (n == 0) {
-            return 0;
-        }
-        at += n + 1;
-        *ret_integer = false;
-    }
-    if (at < p->len && (p->text[at] == 'e' || p->text[at] == 'E')) {
-        at++;
-        if (at < p->len && (p->text[at] == '+' || p->text[at] == '-')) {
-            at++;
-        }
-        n = digits(p, at);
-        if (n == 0) {
-            return 0;
-        }
-        at += n;
-        *ret_integer = false;
-    }
-    return at - p->at;
-}
-
-static int parse_number(struct parser *p, struct value *v)
-{
-    size_t n = number_length(p, &v->is_integer);
-    if (n == 0) {
-        return fail(p, p->at, "expected a value: a number, NaN, Infinity, -Infinity or a text");
-    }
-    char text[NUMBER_MAX + 1];
-    if (n > NUMBER_MAX) {
-        return fail(p, p->at, "a number of more than 128 characters");
-    }
-    memcpy(text, p->text + p->at, n);
-    text[n] = '\0';
-    if (!sl_parse_double(text, &v->number) || isinf(v->number)) {
-        return fail(p, p->at, "a number out of the range of a double");
-    }
-    p->at += n;
-    v->kind = VALUE_NUMBER;
-    return 0;
-}
-
-static bool special_number(const char *text, double *ret)
-{
-    if (strcmp(text, "NaN") == 0) {
-        *ret = (double)NAN;
-    } else if (strcmp(text, "Infinity") == 0) {
-        *ret = (double)INFINITY;
-    } else if (strcmp(text, "-Infinity") == 0) {
-        *ret = -(double)INFINITY;
-    } else {
-        return false;
-    }
-    return true;
-}
-
-static int parse_value(struct parser *p, struct value *v)
-{
-    static const char *const specials[] = {"NaN", "Infinity", "-Infinity"};
-    static const char *const words[] = {"true", "false", "null"};
-    *v = (struct value){.at = p->at};
-    char c = p->at < p->len ? p->text[p->at] : '\0';
-    if (c == '"') {
-        v->kind = VALUE_TEXT;
-        return parse_text(p, &v->text);
-    }
-    if (c == '{' || c == '[') {
-        return fail(p, p->at, "a metrics line is one flat object: no objects or lists inside");
-    }
-    for (size_t i = 0; i < SL_LEN(specials); i++) {
-        if (take_word(p, specials[i])) {
-            v->kind = VALUE_NUMBER;
-            SL_ASSERT(special_number(specials[i], &v->number));
-            return 0;
-        }
-    }
-    for (size_t i = 0; i < SL_LEN(words); i++) {
-        if (take_word(p, words[i])) {
-            v->kind = VALUE_OTHER;
-            v->what = words[i];
-            return 0;
-        }
-    }
-    return parse_number(p, v);
-}
-
-static int push_field(struct parser *p, const struct field *f)
-{
-    /* the long form's other names come on top of the metrics */
-    if (p->n_fields >= SL_METRICS_KEYS_MAX + 8) {
-        return sl_err_set(p->err, SL_ELIMIT, "line %lld: more than %d metrics",
-                          (long long)p->line_no, SL_METRICS_KEYS_MAX);
-    }
-    sl_grow((void *)&p->fields, &p->cap_fields, p->n_fields + 1, sizeof(*p->fields));
-    p->fields[p->n_fields++] = *f;
-    return 0;
-}
-
-static int parse_field(struct parser *p)
-{
-    struct field f = {0};
-    skip_blanks(p);
-    if (p->at >= p->len || p->text[p->at] != '"') {
-        return fail(p, p->at, "expected a key in quotes");
-    }
-    int rc = parse_text(p, &f.key);
-    if (rc < 0) {
-        return rc;
-    }
-    skip_blanks(p);
-    if (!take(p, ':')) {
-        return fail(p, p->at, "expected ':' after the key");
-    }
-    skip_blanks(p);
-    rc = parse_value(p, &f.value);
-    return rc < 0 ? rc : push_field(p, &f);
-}
-
-static int parse_object(struct parser *p)
-{
-    skip_blanks(p);
-    if (!take(p, '{')) {
-        return fail(p, p->at, "expected a JSON object, as {\"step\": 1, \"loss\": 0.3}");
-    }
-    skip_blanks(p);
-    if (!take(p, '}')) {
-        do {
-            int rc = parse_field(p);
-            if (rc < 0) {
-                return rc;
-            }
-            skip_blanks(p);
-        } while (take(p, ','));
-        if (!take(p, '}')) {
-            return fail(p, p->at, "expected ',' or '}'");
-        }
-    }
-    skip_blanks(p);
-    return p->at < p->len ? fail(p, p->at, "something follows the object") : 0;
 }
 
 /* Names with a meaning of their own. */
 enum meaning { METRIC, KEY, VALUE, STEP, TS, SLICE, DATASET, MODEL };
 #define MEANINGS 8
 
-static enum meaning meaning_of(const struct field *f, bool is_long)
+static enum meaning meaning_of(const struct sl_metric_field *f, bool is_long)
 {
     static const struct {
         const char *name;
@@ -392,10 +46,10 @@ static enum meaning meaning_of(const struct field *f, bool is_long)
     return METRIC;
 }
 
-static bool is_long_form(const struct parser *p)
+static bool is_long_form(const struct sl_metric_parser *p)
 {
     for (size_t i = 0; i < p->n_fields; i++) {
-        const struct field *f = &p->fields[i];
+        const struct sl_metric_field *f = &p->fields[i];
         bool named = strcmp(f->key, "key") == 0 || strcmp(f->key, "name") == 0;
         if (named && f->value.kind == VALUE_TEXT) {
             return true;
@@ -404,7 +58,8 @@ static bool is_long_form(const struct parser *p)
     return false;
 }
 
-static int as_text(struct parser *p, const struct field *f, size_t max, const char **ret)
+static int as_text(struct sl_metric_parser *p, const struct sl_metric_field *f, size_t max,
+                   const char **ret)
 {
     if (f->value.kind == VALUE_OTHER && strcmp(f->value.what, "null") == 0) {
         return 0;
@@ -420,19 +75,20 @@ static int as_text(struct parser *p, const struct field *f, size_t max, const ch
     return 0;
 }
 
-static int as_number(struct parser *p, const struct field *f, double *ret)
+static int as_number(struct sl_metric_parser *p, const struct sl_metric_field *f, double *ret)
 {
     if (f->value.kind == VALUE_NUMBER) {
         *ret = f->value.number;
         return 0;
     }
-    if (f->value.kind == VALUE_TEXT && special_number(f->value.text, ret)) {
+    if (f->value.kind == VALUE_TEXT && sl_metric_special(f->value.text, ret)) {
         return 0;
     }
     return fail_field(p, f, "must be a number, NaN, Infinity or -Infinity");
 }
 
-static int as_step(struct parser *p, const struct field *f, struct sl_point *point)
+static int as_step(struct sl_metric_parser *p, const struct sl_metric_field *f,
+                   struct sl_point *point)
 {
     double step = f->value.number;
     if (f->value.kind != VALUE_NUMBER || !(fabs(step) <= (double)SL_METRICS_STEP_MAX) ||
@@ -444,7 +100,8 @@ static int as_step(struct parser *p, const struct field *f, struct sl_point *poi
     return 0;
 }
 
-static int as_time(struct parser *p, const struct field *f, struct sl_point *point)
+static int as_time(struct sl_metric_parser *p, const struct sl_metric_field *f,
+                   struct sl_point *point)
 {
     static const char expected[] = "must be a Unix time in seconds or milliseconds, or RFC 3339";
     point->has_ts = true;
@@ -463,11 +120,11 @@ static int as_time(struct parser *p, const struct field *f, struct sl_point *poi
     return fail_field(p, f, expected);
 }
 
-static int check_key(struct parser *p, const char *key, size_t at)
+static int check_key(struct sl_metric_parser *p, const char *key, size_t at)
 {
     size_t n = strlen(key);
     if (n == 0) {
-        return fail(p, at, "a metric with an empty key");
+        return sl_metric_fail(p, at, "a metric with an empty key");
     }
     if (n > SL_METRICS_KEY_MAX) {
         return sl_err_set(p->err, SL_ELIMIT, "line %lld, column %zu: a key longer than %d bytes",
@@ -484,7 +141,8 @@ struct line {
     size_t n_metrics;
 };
 
-static int read_field(struct parser *p, const struct field *f, enum meaning meaning, struct line *l)
+static int read_field(struct sl_metric_parser *p, const struct sl_metric_field *f,
+                      enum meaning meaning, struct line *l)
 {
     if (meaning != METRIC && l->seen[meaning]) {
         return fail_field(p, f, "is given twice");
@@ -503,7 +161,7 @@ static int read_field(struct parser *p, const struct field *f, enum meaning mean
     return 0;
 }
 
-static int finish_long(struct parser *p, const struct line *l, struct sl_points *ret)
+static int finish_long(struct sl_metric_parser *p, const struct line *l, struct sl_points *ret)
 {
     if (l->n_metrics > 0) {
         for (size_t i = 0; i < p->n_fields; i++) {
@@ -513,29 +171,29 @@ static int finish_long(struct parser *p, const struct line *l, struct sl_points 
         }
     }
     if (l->common.key == NULL) {
-        return fail(p, 0, "a metric with an empty key");
+        return sl_metric_fail(p, 0, "a metric with an empty key");
     }
     if (!l->seen[VALUE]) {
-        return fail(p, 0, "a key without a value");
+        return sl_metric_fail(p, 0, "a key without a value");
     }
     ret->items = sl_arena_memdup(p->arena, &l->common, sizeof(l->common));
     ret->n = 1;
     return 0;
 }
 
-static int finish_flat(struct parser *p, const struct line *l, struct sl_points *ret)
+static int finish_flat(struct sl_metric_parser *p, const struct line *l, struct sl_points *ret)
 {
     if (l->n_metrics > SL_METRICS_KEYS_MAX) {
         return sl_err_set(p->err, SL_ELIMIT, "line %lld: more than %d metrics",
                           (long long)p->line_no, SL_METRICS_KEYS_MAX);
     }
     if (l->n_metrics == 0) {
-        return fail(p, 0, "no metric in this line");
+        return sl_metric_fail(p, 0, "no metric in this line");
     }
     ret->items = SL_ARENA_ARRAY(p->arena, struct sl_point, l->n_metrics);
     ret->n = 0;
     for (size_t i = 0; i < p->n_fields; i++) {
-        const struct field *f = &p->fields[i];
+        const struct sl_metric_field *f = &p->fields[i];
         if (meaning_of(f, false) != METRIC) {
             continue;
         }
@@ -552,17 +210,19 @@ static int finish_flat(struct parser *p, const struct line *l, struct sl_points 
 
 static int by_key(const void *a, const void *b)
 {
-    const struct field *x = *(const struct field *const *)a, *y = *(const struct field *const *)b;
+    const struct sl_metric_field *x = *(const struct sl_metric_field *const *)a,
+                                 *y = *(const struct sl_metric_field *const *)b;
     return strcmp(x->key, y->key);
 }
 
 /* A key given twice is a mistake whose second value would win silently. Sorted: no quadratic input. */
-static int check_duplicates(struct parser *p)
+static int check_duplicates(struct sl_metric_parser *p)
 {
     if (p->n_fields < 2) {
         return 0;
     }
-    const struct field **sorted = SL_ARENA_ARRAY(p->arena, const struct field *, p->n_fields);
+    const struct sl_metric_field **sorted =
+        SL_ARENA_ARRAY(p->arena, const struct sl_metric_field *, p->n_fields);
     for (size_t i = 0; i < p->n_fields; i++) {
         sorted[i] = &p->fields[i];
     }
@@ -575,9 +235,9 @@ static int check_duplicates(struct parser *p)
     return 0;
 }
 
-static int parse_line(struct parser *p, struct sl_points *ret)
+static int parse_line(struct sl_metric_parser *p, struct sl_points *ret)
 {
-    int rc = parse_object(p);
+    int rc = sl_metric_parse_object(p);
     if (rc == 0) {
         rc = check_duplicates(p);
     }
@@ -595,16 +255,17 @@ static int parse_line(struct parser *p, struct sl_points *ret)
 int sl_metrics_parse_line(const char *text, size_t len, int64_t line_no, struct sl_arena *arena,
                           struct sl_points *ret, struct sl_err *err)
 {
-    struct parser p = {.text = text, .len = len, .line_no = line_no, .arena = arena, .err = err};
+    struct sl_metric_parser p = {
+        .text = text, .len = len, .line_no = line_no, .arena = arena, .err = err};
     if (len > SL_METRICS_LINE_MAX) {
         return sl_err_set(err, SL_ELIMIT, "line %lld: longer than %d bytes", (long long)line_no,
                           SL_METRICS_LINE_MAX);
     }
     size_t good = sl_utf8_check(text, len);
     if (good != len) {
-        return fail(&p, good, "not valid UTF-8");
+        return sl_metric_fail(&p, good, "not valid UTF-8");
     }
-    skip_blanks(&p);
+    sl_metric_skip_blanks(&p);
     if (p.at == len) {
         *ret = (struct sl_points){0};
         return 0;

@@ -2,12 +2,12 @@
  * $SLUICE_METRICS: JSON lines written by a step, read while it writes.
  *
  * Long form:  {"key": "auc", "value": 0.9, "step": 3, "ts": 1763632800.5, "slice": "age>65",
- *              "dataset": "heldout", "model": "best"}     ("name" for "key" and "timestamp" for "ts" too)
- * Flat form:  {"step": 1, "loss": 0.3, "auc": 0.9, "slice": "age>65"}     every other field is a metric
+ *              "dataset": "heldout", "model": "best"}     ("name" is "key", "timestamp" is "ts")
+ * Flat form:  {"step": 1, "loss": 0.3, "auc": 0.9, "slice": "age>65"}    other fields are metrics
  *
  * A line is long when "key" or "name" is a text. Values are JSON numbers, the bare tokens NaN,
- * Infinity, -Infinity (as Python's json prints them), or those tokens as texts. "ts" is Unix time in seconds
- * (milliseconds when 1e11 or more) or RFC 3339 text. A missing step counts up per series.
+ * Infinity, -Infinity (as Python's json prints them), or those tokens as texts. "ts" is Unix time in
+ * seconds (milliseconds when 1e11 or more) or RFC 3339 text. A missing step counts up per series.
  *
  * Pure: no clock, no I/O. Thread: any.
  */
@@ -62,8 +62,9 @@ struct sl_metrics_input {
     bool final;         /* the writer has ended: a last line without newline counts */
 };
 
-/** Parses all whole lines of a chunk. When the chunk is longer than SL_METRICS_LINE_MAX and holds no
- * newline, all of it is consumed as a bad line. Never fails: bad lines are counted, the first kept. */
+/** Parses all whole lines of a chunk. When it is longer than SL_METRICS_LINE_MAX and holds no
+ * newline, all of it is consumed as a bad line. Never fails: bad lines are counted, the first is
+ * kept. */
 void sl_metrics_parse_chunk(const struct sl_metrics_input *in, struct sl_arena *arena,
                             struct sl_metrics_chunk *ret);
 

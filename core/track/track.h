@@ -4,7 +4,8 @@
  * Points go to an append log with integer series ids (no secondary index: clustered tables lose
  * 15 × with many live series); each series row carries its latest value, minimum, maximum and the
  * rowid range of its points, so a history reads only that range. The file offset of $SLUICE_METRICS
- * is committed with the rows: nothing is lost or doubled. NaN is stored as NULL in REAL columns (core/db/db.h).
+ * is committed with the rows: nothing is lost or doubled. NaN is stored as NULL in REAL
+ * columns (core/db/db.h).
  *
  * Thread: that of the connection. Must not: read a clock.
  */
@@ -91,7 +92,8 @@ int sl_eval_add(struct sl_db *db, const struct sl_eval *e, struct sl_err *err) S
 typedef int (*sl_eval_fn)(const struct sl_eval *e, void *arg);
 /** The values of one attempt for (model, dataset): of pair->attempt_id, or when that is NULL of the
  * latest attempt that evaluated the pair. Sets are never mixed, so a key that the latest evaluation
- * no longer computes is missing instead of stale. -SL_ENOTFOUND when there is none. By key, slice. */
+ * no longer computes is missing instead of stale. -SL_ENOTFOUND when there is none.
+ * By key, slice. */
 int sl_eval_latest(struct sl_db *db, const struct sl_eval *pair, sl_eval_fn fn, void *arg,
                    struct sl_err *err) SL_MUST_CHECK;
 
