@@ -8,6 +8,7 @@
 
 #include "core/aio/loop.h"
 
+#include <signal.h>
 #include <stdlib.h>
 
 #include "core/aio/aio_priv.h"
@@ -66,6 +67,16 @@ static void on_wake(uv_async_t *wake)
     }
 }
 
+/* libuv writes without MSG_NOSIGNAL: a vanished peer must be an error code here, not a signal. The
+ * mask is the thread's own; children start with an empty one. */
+static void block_sigpipe(void)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGPIPE);
+    SL_ASSERT(pthread_sigmask(SIG_BLOCK, &set, NULL) == 0);
+}
+
 int sl_loop_new(struct sl_loop **ret_loop, struct sl_err *err)
 {
     struct sl_loop *loop = SL_NEW(struct sl_loop);
@@ -81,6 +92,7 @@ int sl_loop_new(struct sl_loop **ret_loop, struct sl_err *err)
         return sl_uv_err(err, status, "cannot make an event loop");
     }
     SL_ASSERT(pthread_mutex_init(&loop->lock, NULL) == 0);
+    block_sigpipe();
     atomic_store(&loop->owner, (uintptr_t)pthread_self());
     sl_timers_init(loop);
     *ret_loop = loop;
@@ -90,6 +102,7 @@ int sl_loop_new(struct sl_loop **ret_loop, struct sl_err *err)
 void sl_loop_run(struct sl_loop *loop)
 {
     atomic_store(&loop->owner, (uintptr_t)pthread_self());
+    block_sigpipe();
     while (!atomic_load(&loop->stop)) {
         (void)uv_run(&loop->uv, UV_RUN_DEFAULT);
     }

@@ -17,7 +17,8 @@ struct uv_loop_s;
 struct sl_loop;
 
 /**
- * A new loop, owned by the calling thread until another thread runs it.
+ * A new loop, owned by the calling thread until another thread runs it. SIGPIPE is blocked in the
+ * loop's threads.
  *
  * @return 0, or -SL_EIO when the kernel refuses descriptors. Owner: caller, sl_loop_free.
  */

@@ -307,6 +307,33 @@ static int check_framing(struct sl_http_parser *p)
     return 0;
 }
 
+/* Whether a comma-separated list has the token, in any case. */
+static bool has_token(const char *list, const char *token)
+{
+    size_t len = strlen(token);
+    while (*list != '\0') {
+        list += strspn(list, " \t,");
+        size_t n = strcspn(list, " \t,");
+        if (n == len && strncasecmp(list, token, n) == 0) {
+            return true;
+        }
+        list += n;
+    }
+    return false;
+}
+
+/* RFC 9112 9.3. The flags of llhttp forget "close" when another option follows. */
+static void judge_keep_alive(struct sl_http_head *head)
+{
+    head->keep_alive = head->minor == 1;
+    for (size_t i = 0; i < head->n_headers; i++) {
+        if (strcasecmp(head->headers[i].name, "connection") == 0 &&
+            has_token(head->headers[i].value, "close")) {
+            head->keep_alive = false;
+        }
+    }
+}
+
 static int check_expect(struct sl_http_parser *p)
 {
     size_t n = 0;
@@ -360,7 +387,7 @@ int sl_http_parse_head(struct sl_http_parser *p, char *head, size_t len)
     }
     p->head.method = llhttp_method_name((llhttp_method_t)p->ll.method);
     p->head.minor = p->ll.http_minor;
-    p->head.keep_alive = p->head.minor == 1 && (p->ll.flags & F_CONNECTION_CLOSE) == 0;
+    judge_keep_alive(&p->head);
     int rc = check_target(p, p->url, p->url_len);
     rc = rc != 0 ? rc : check_host(p);
     rc = rc != 0 ? rc : check_framing(p);
