@@ -88,6 +88,15 @@ foreach(source ${sl_perf_sources})
   sl_link_includes_private(perf_${name} ${source})
 endforeach()
 
+# programs that integration scripts call: $SLUICE_BUILD/<name>_tool
+file(GLOB sl_tool_sources CONFIGURE_DEPENDS tests/support/*_tool.c)
+foreach(source ${sl_tool_sources})
+  get_filename_component(name ${source} NAME_WE)
+  add_executable(${name} ${source})
+  target_link_libraries(${name} PRIVATE sl_flags)
+  sl_link_includes_private(${name} ${source})
+endforeach()
+
 # integration: scripts that drive the built binary; their helpers live in tests/support
 file(GLOB sl_integration CONFIGURE_DEPENDS tests/integration/*.sh tests/integration/*.py)
 foreach(script ${sl_integration})
