@@ -530,12 +530,9 @@ static void on_event(struct builder *b, struct fy_event *event)
 
 /* ---- syntax errors ---------------------------------------------------------------------------- */
 
-/* An unclosed bracket is reported by the library at the end of the file; the reader wants the opener. */
-static bool report_unclosed(struct builder *b, const char *message)
+/* The innermost open bracket: the library reports at the end of the file, the reader wants the opener. */
+static bool report_unclosed(struct builder *b)
 {
-    if (strstr(message, "without a closing") == NULL) {
-        return false;
-    }
     for (size_t i = b->depth; i > 0; i--) {
         struct frame *f = &b->frames[i - 1];
         if (f->is_flow) {
@@ -547,6 +544,29 @@ static bool report_unclosed(struct builder *b, const char *message)
     return false;
 }
 
+static bool only_space_from(struct sl_str text, size_t offset)
+{
+    while (offset < text.len && strchr(" \t\r\n", text.ptr[offset]) != NULL) {
+        offset++;
+    }
+    return offset >= text.len;
+}
+
+/* Where the library saw the error; marks of quoted texts are behind the quote. */
+static size_t error_offset(struct builder *b, const struct fy_diag_error *error)
+{
+    const struct fy_mark *mark = error->fyt != NULL ? fy_token_start_mark(error->fyt) : NULL;
+    const char *text = b->y->pub.text.ptr;
+    if (mark == NULL || mark->input_pos > b->y->pub.text.len) {
+        bool has_line = error->line > 0 && (size_t)error->line <= b->y->n_lines;
+        return has_line ? b->y->lines[error->line - 1] : b->last_offset;
+    }
+    size_t offset = mark->input_pos;
+    bool is_unclosed_quote = strstr(error->msg, "without closing quote") != NULL;
+    bool behind_quote = offset > 0 && (text[offset - 1] == '"' || text[offset - 1] == '\'');
+    return is_unclosed_quote && behind_quote ? offset - 1 : offset;
+}
+
 static void report_syntax(struct builder *b, struct fy_diag *diag)
 {
     void *cursor = NULL;
@@ -555,15 +575,10 @@ static void report_syntax(struct builder *b, struct fy_diag *diag)
         fail_at(b, sl_yaml_offset_loc(b->y, b->last_offset, 1), "malformed YAML");
         return;
     }
-    if (report_unclosed(b, error->msg)) {
+    size_t offset = error_offset(b, error);
+    bool at_end = only_space_from(b->y->pub.text, offset);
+    if ((at_end || strstr(error->msg, "without a closing") != NULL) && report_unclosed(b)) {
         return;
-    }
-    const struct fy_mark *mark = error->fyt != NULL ? fy_token_start_mark(error->fyt) : NULL;
-    size_t offset = b->last_offset;
-    if (mark != NULL) {
-        offset = mark->input_pos;
-    } else if (error->line > 0 && (size_t)error->line <= b->y->n_lines) {
-        offset = b->y->lines[error->line - 1];
     }
     const char *text = b->y->pub.text.ptr;
     bool tab = offset < b->y->pub.text.len && text[offset] == '\t';

@@ -85,15 +85,16 @@ struct sl_value sl_spec_scalar(struct spec_loader *l, const struct sl_yaml_node 
 
 static const char *const type_names[] = {"string", "int", "float", "bool"};
 
-static enum sl_param_type type_of(const struct sl_yaml_node *node)
+static bool read_type(const struct sl_yaml_node *node, enum sl_param_type *ret)
 {
     const char *text = sl_spec_text_of(node, "type");
     for (size_t i = 0; text != NULL && i < SL_LEN(type_names); i++) {
         if (sl_streq(text, type_names[i])) {
-            return (enum sl_param_type)i;
+            *ret = (enum sl_param_type)i;
+            return true;
         }
     }
-    return SL_PARAM_STRING;
+    return false;
 }
 
 static void check_limits(struct spec_loader *l, const struct sl_param *p, const char *key,
@@ -208,7 +209,8 @@ static void read_pattern(struct spec_loader *l, struct sl_param *p, const struct
 void sl_spec_build_param(struct spec_loader *l, const char *name, struct sl_loc loc,
                          const struct sl_yaml_node *node)
 {
-    struct sl_param p = {.name = name, .loc = loc, .type = type_of(node), .required = true};
+    struct sl_param p = {.name = name, .loc = loc, .required = true};
+    bool has_type = read_type(node, &p.type);
     p.description = sl_spec_text_of(node, "description");
     for (size_t i = 0; i < l->params.n; i++) {
         if (sl_streq(l->params.items[i].name, name)) {
@@ -216,6 +218,10 @@ void sl_spec_build_param(struct spec_loader *l, const char *name, struct sl_loc 
                        l->params.items[i].loc.file, l->params.items[i].loc.line);
             return;
         }
+    }
+    if (!has_type) { /* reported; its values cannot be judged */
+        sl_vec_push(&l->params, p);
+        return;
     }
     read_limits(l, &p, node);
     read_choices(l, &p, node);

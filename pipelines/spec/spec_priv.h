@@ -180,6 +180,7 @@ void sl_spec_check(struct spec_loader *l, const struct sl_yaml *y, const struct 
 /** Matches a text against a pattern of the tables; compiled once per load. */
 bool sl_spec_matches(struct spec_loader *l, const char *pattern, const char *text);
 bool sl_spec_read_cpu(const char *text, int *ret_milli);
+/** "A", "A..", "..B" or "A..B"; 0 = no bound. */
 bool sl_spec_read_range(const char *text, uint64_t *ret_min, uint64_t *ret_max);
 /** Lint of `run:`: each ${{ }} is an error with its rewrite. */
 void sl_spec_check_script(struct spec_loader *l, const struct sl_yaml *y,
