@@ -151,66 +151,82 @@ static const char *metric_problem(const struct judge *j, const char *who,
     return NULL;
 }
 
-/** A sentence when a metric that a rule takes from slices is NaN in one of them, else NULL. */
-static const char *slice_nan(const struct judge *j, const struct sl_gate_side *side,
-                             const char *who, const char *key)
+static bool is_word(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
+}
+
+/** The text takes a field of this name: ".key" or a quoted "key". A macro's variable is no reference that
+ * the parser reports, so slices are matched by the names of their metrics. */
+static bool takes_field(const char *text, const char *key)
+{
+    size_t len = strlen(key);
+    for (const char *at = text; len > 0 && (at = strstr(at, key)) != NULL; at++) {
+        if (at > text && strchr(".\"'", at[-1]) != NULL && !is_word(at[len])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/** A metric that the rule takes from slices has to be in each of them, as a number. */
+static const char *slice_problem(const struct judge *j, const struct sl_gate_side *side,
+                                 const char *who, const char *text)
 {
     for (size_t i = 0; i < side->n_slices; i++) {
         const struct sl_gate_slice *s = &side->slices[i];
-        const double *value = find_metric(s->metrics, s->n_metrics, key);
-        if (value != NULL && isnan(*value)) {
-            return sl_arena_printf(j->a, "metric '%s' of %s %s in slice '%s' is NaN", key, who,
-                                   side->name, s->name);
+        for (size_t k = 0; k < s->n_metrics; k++) {
+            const char *key = s->metrics[k].key;
+            if (isnan(s->metrics[k].value) && takes_field(text, key)) {
+                return sl_arena_printf(j->a, "metric '%s' of %s %s in slice '%s' is NaN", key, who,
+                                       side->name, s->name);
+            }
+            const struct sl_gate_slice *next = &side->slices[(i + 1) % side->n_slices];
+            if (takes_field(text, key) &&
+                find_metric(next->metrics, next->n_metrics, key) == NULL) {
+                return sl_arena_printf(j->a, "metric '%s' is missing for %s %s in slice '%s'", key,
+                                       who, side->name, next->name);
+            }
         }
     }
     return NULL;
 }
 
-static const char *slices_problem(const struct judge *j, const struct mentions *m)
+static const char *slices_problem(const struct judge *j, const struct sl_rule *rule,
+                                  const struct mentions *m)
 {
-    const struct sl_gate_question *q = j->q;
-    if (m->candidate_slices && q->candidate->n_slices == 0) {
-        return sl_arena_printf(j->a, "candidate %s has no slices on dataset %s", q->candidate->name,
-                               q->dataset);
-    }
-    if (m->champion_slices && q->champion->n_slices == 0) {
-        return sl_arena_printf(j->a, "champion %s has no slices on dataset %s", q->champion->name,
-                               q->dataset);
-    }
-    return NULL;
-}
-
-static const char *ref_problem(const struct judge *j, const struct mentions *m,
-                               const struct sl_expr_ref *ref)
-{
-    const struct sl_gate_question *q = j->q;
-    if (is_side(ref)) {
-        if (ref->n < 2 || sl_streq(ref->parts[1], "slices")) {
-            return NULL;
+    const struct sl_gate_side *sides[] = {m->candidate_slices ? j->q->candidate : NULL,
+                                          m->champion_slices ? j->q->champion : NULL};
+    const char *const who[] = {"candidate", "champion"};
+    const char *problem = NULL;
+    for (size_t i = 0; i < SL_LEN(sides) && problem == NULL; i++) {
+        if (sides[i] != NULL && sides[i]->n_slices == 0) {
+            problem = sl_arena_printf(j->a, "%s %s has no slices on dataset %s", who[i],
+                                      sides[i]->name, j->q->dataset);
+        } else if (sides[i] != NULL) {
+            problem = slice_problem(j, sides[i], who[i], rule->text);
         }
-        bool champion = sl_streq(ref->parts[0], "champion");
-        return metric_problem(j, ref->parts[0], champion ? q->champion : q->candidate,
-                              ref->parts[1]);
-    }
-    if (ref->n < 2) {
-        return NULL;
-    }
-    const char *problem = NULL; /* a variable of all() or exists(): its field is a slice's metric */
-    if (m->candidate_slices) {
-        problem = slice_nan(j, q->candidate, "candidate", ref->parts[1]);
-    }
-    if (problem == NULL && m->champion_slices) {
-        problem = slice_nan(j, q->champion, "champion", ref->parts[1]);
     }
     return problem;
 }
 
-/** The first reason why the rule's numbers cannot be judged, or NULL. */
-static const char *numbers_problem(const struct judge *j, const struct mentions *m)
+static const char *ref_problem(const struct judge *j, const struct sl_expr_ref *ref)
 {
-    const char *problem = slices_problem(j, m);
+    const struct sl_gate_question *q = j->q;
+    if (!is_side(ref) || ref->n < 2 || sl_streq(ref->parts[1], "slices")) {
+        return NULL;
+    }
+    bool champion = sl_streq(ref->parts[0], "champion");
+    return metric_problem(j, ref->parts[0], champion ? q->champion : q->candidate, ref->parts[1]);
+}
+
+/** The first reason why the rule's numbers cannot be judged, or NULL. */
+static const char *numbers_problem(const struct judge *j, const struct sl_rule *rule,
+                                   const struct mentions *m)
+{
+    const char *problem = slices_problem(j, rule, m);
     for (size_t i = 0; i < m->n && problem == NULL; i++) {
-        problem = ref_problem(j, m, &m->refs[i]);
+        problem = ref_problem(j, &m->refs[i]);
     }
     return problem;
 }
@@ -239,8 +255,7 @@ static void fill_numbers(const struct judge *j, const struct mentions *m,
 }
 
 /** "; fails for age=65+ (recall 0.71)": the rule is judged again with each slice alone. */
-static void add_failing_slices(struct judge *j, const struct sl_rule *rule,
-                               const struct mentions *m, struct sl_buf *out)
+static void add_failing_slices(struct judge *j, const struct sl_rule *rule, struct sl_buf *out)
 {
     const struct sl_gate_side *side = j->q->candidate;
     struct sl_value whole = j->candidate;
@@ -256,15 +271,9 @@ static void add_failing_slices(struct judge *j, const struct sl_rule *rule,
             continue;
         }
         sl_buf_printf(out, "%s%s", n_failing == 1 ? "; fails for " : ", ", s->name);
-        for (size_t k = 0; k < m->n; k++) {
-            const struct sl_expr_ref *ref = &m->refs[k];
-            const double *value = is_side(ref) || ref->n < 2
-                                      ? NULL
-                                      : find_metric(s->metrics, s->n_metrics, ref->parts[1]);
-            if (value != NULL) {
-                sl_buf_printf(out, " (%s = %.6g)", ref->parts[1], *value);
-            } else if (!is_side(ref) && ref->n >= 2 && !sl_streq(ref->parts[1], "name")) {
-                sl_buf_printf(out, " (%s is missing)", ref->parts[1]);
+        for (size_t k = 0; k < s->n_metrics; k++) {
+            if (takes_field(rule->text, s->metrics[k].key)) {
+                sl_buf_printf(out, " (%s = %.6g)", s->metrics[k].key, s->metrics[k].value);
             }
         }
     }
@@ -288,7 +297,7 @@ static void judge_numbers(struct judge *j, const struct sl_rule *rule, const str
     }
     r->outcome = holds ? SL_GATE_PASSED : SL_GATE_REFUSED;
     if (!holds && m->candidate_slices) {
-        add_failing_slices(j, rule, m, &text);
+        add_failing_slices(j, rule, &text);
     }
     r->explanation = sl_arena_strdup(j->a, sl_buf_str(&text));
     sl_buf_release(&text);
@@ -313,7 +322,7 @@ static void judge_rule(struct judge *j, const struct sl_rule *rule, struct sl_ga
         }
         return;
     }
-    r->explanation = numbers_problem(j, m);
+    r->explanation = numbers_problem(j, rule, m);
     if (r->explanation == NULL) {
         judge_numbers(j, rule, m, r);
     }
