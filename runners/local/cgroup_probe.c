@@ -165,27 +165,33 @@ static void enable(const char *dir, const char *controller)
     }
 }
 
-static void probe_v2(struct sl_cgroup_facts *f)
+/* The words of a control file of the group; empty when it cannot be read. */
+static void read_control(const char *dir, const char *file, struct sl_buf *out)
 {
     char path[SL_CGROUP_PATH + 64];
+    (void)snprintf(path, sizeof(path), "%s/%s", dir, file);
+    if (!read_text(path, CONTROL_MAX, out)) {
+        sl_buf_clear(out);
+    }
+}
+
+static void probe_v2(struct sl_cgroup_facts *f)
+{
     _cleanup_(buf)
     struct sl_buf offered = SL_BUF_INIT(CONTROL_MAX);
-    (void)snprintf(path, sizeof(path), "%s/cgroup.controllers", f->v2);
-    if (!read_text(path, CONTROL_MAX, &offered)) {
-        return;
-    }
+    _cleanup_(buf)
+    struct sl_buf enabled = SL_BUF_INIT(CONTROL_MAX);
+    read_control(f->v2, "cgroup.controllers", &offered);
+    read_control(f->v2, "cgroup.subtree_control", &enabled);
     for (size_t i = 0; i < SL_RES_COUNT; i++) {
-        if (has_word(sl_buf_str(&offered), resource_names[i])) {
+        if (has_word(sl_buf_str(&offered), resource_names[i]) &&
+            !has_word(sl_buf_str(&enabled), resource_names[i])) {
             enable(f->v2, resource_names[i]);
         }
     }
-    _cleanup_(buf)
-    struct sl_buf enabled = SL_BUF_INIT(CONTROL_MAX);
-    (void)snprintf(path, sizeof(path), "%s/cgroup.subtree_control", f->v2);
-    if (read_text(path, CONTROL_MAX, &enabled)) {
-        for (size_t i = 0; i < SL_RES_COUNT; i++) {
-            f->v2_limits[i] = has_word(sl_buf_str(&enabled), resource_names[i]);
-        }
+    read_control(f->v2, "cgroup.subtree_control", &enabled);
+    for (size_t i = 0; i < SL_RES_COUNT; i++) {
+        f->v2_limits[i] = has_word(sl_buf_str(&enabled), resource_names[i]);
     }
 }
 

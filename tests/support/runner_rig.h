@@ -3,6 +3,7 @@
 #define SL_RUNNER_RIG_H
 
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
