@@ -1,0 +1,443 @@
+/* The ready set: see sched.h. Pure and deterministic. Entries in lines may be stale (their step moved on):
+ * an entry counts only while its step still has the entry's sequence number. */
+#include "core/base/base.h"
+
+#include <stdlib.h>
+
+#include "core/base/mem.h"
+#include "pipelines/sched/sched_priv.h"
+
+struct sl_sched *sl_sched_new(const struct sl_sched_caps *caps)
+{
+    struct sl_sched *s = SL_NEW(struct sl_sched);
+    s->caps = *caps;
+    return s;
+}
+
+void sl_sched_free(struct sl_sched *s)
+{
+    if (s == NULL) {
+        return;
+    }
+    while (s->runs != NULL) {
+        sl_sched_remove_run(s, s->runs);
+    }
+    for (size_t i = 0; i < s->classes.n; i++) {
+        sl_fifo_free(&s->classes.items[i].line);
+    }
+    sl_vec_free(&s->classes);
+    sl_vec_free(&s->heap);
+    sl_fifo_free(&s->decide);
+    free(s);
+}
+
+/* ---- resources ------------------------------------------------------------------------------------ */
+
+bool sl_sched_fits(const struct sl_sched *s, const struct sl_resources *want)
+{
+    return (s->caps.slots == 0 || s->slots_used < s->caps.slots) &&
+           s->cpu_used + want->cpu_milli <= s->caps.cpu_milli &&
+           s->mem_used + want->mem_bytes <= s->caps.mem_bytes &&
+           s->gpu_used + want->gpu_count <= s->caps.gpu_count;
+}
+
+static void take(struct sl_sched *s, const struct sl_resources *want, int sign)
+{
+    s->slots_used += sign;
+    s->cpu_used += sign * want->cpu_milli;
+    s->gpu_used += sign * want->gpu_count;
+    s->mem_used = sign > 0 ? s->mem_used + want->mem_bytes : s->mem_used - want->mem_bytes;
+    SL_ASSERT(s->slots_used >= 0 && s->cpu_used >= 0 && s->gpu_used >= 0);
+}
+
+/** Gates and deployments run inside the engine and ask for nothing but order. */
+static struct sl_resources wants(const struct sl_plan_step *p)
+{
+    if (p->spec->action == SL_ACT_RUN || p->spec->action == SL_ACT_COMMAND) {
+        return p->spec->resources;
+    }
+    return (struct sl_resources){.priority = p->spec->resources.priority};
+}
+
+static bool same_line(const struct sl_resources *a, const struct sl_resources *b)
+{
+    return a->priority == b->priority && a->cpu_milli == b->cpu_milli && a->mem_bytes == b->mem_bytes &&
+           a->gpu_count == b->gpu_count && a->gpu_mem_min_bytes == b->gpu_mem_min_bytes &&
+           a->gpu_mem_max_bytes == b->gpu_mem_max_bytes;
+}
+
+static struct class *class_of(struct sl_sched *s, const struct sl_resources *want)
+{
+    for (size_t i = 0; i < s->classes.n; i++) {
+        if (same_line(&s->classes.items[i].want, want)) {
+            return &s->classes.items[i];
+        }
+    }
+    sl_vec_push(&s->classes, ((struct class){.want = *want}));
+    return &s->classes.items[s->classes.n - 1];
+}
+
+static int check_requests(const struct sl_sched *s, const struct sl_plan *plan, struct sl_err *err)
+{
+    for (uint32_t i = 0; i < plan->n_steps; i++) {
+        const struct sl_resources want = wants(&plan->steps[i]);
+        const char *key = plan->steps[i].key;
+        if (want.cpu_milli > s->caps.cpu_milli) {
+            return sl_err_set(err, SL_EINVAL, "step '%s' asks for %g CPUs; this machine has %g", key,
+                              want.cpu_milli / 1000.0, s->caps.cpu_milli / 1000.0);
+        }
+        if (want.mem_bytes > s->caps.mem_bytes) {
+            return sl_err_set(err, SL_EINVAL, "step '%s' asks for %llu MB of memory; this machine has %llu",
+                              key, (unsigned long long)(want.mem_bytes / 1000000),
+                              (unsigned long long)(s->caps.mem_bytes / 1000000));
+        }
+        if (want.gpu_count > s->caps.gpu_count) {
+            return sl_err_set(err, SL_EINVAL, "step '%s' asks for %d GPUs; this machine has %d", key,
+                              want.gpu_count, s->caps.gpu_count);
+        }
+    }
+    return 0;
+}
+
+/* ---- runs ----------------------------------------------------------------------------------------- */
+
+static struct item stamp(struct sl_sched_run *r, uint32_t step)
+{
+    r->steps[step].seq = ++r->s->next_seq;
+    return (struct item){r, step, r->steps[step].seq};
+}
+
+static void to_decide(struct sl_sched_run *r, uint32_t step)
+{
+    r->steps[step].place = AT_TO_DECIDE;
+    sl_fifo_push(&r->s->decide, stamp(r, step));
+}
+
+int sl_sched_add_run(struct sl_sched *s, const struct sl_plan *plan, void *data,
+                     struct sl_sched_run **ret, struct sl_err *err)
+{
+    int rc = check_requests(s, plan, err);
+    if (rc < 0) {
+        return rc;
+    }
+    struct sl_sched_run *r = SL_NEW(struct sl_sched_run);
+    r->s = s;
+    r->plan = plan;
+    r->data = data;
+    r->steps = sl_calloc(plan->n_steps + 1U, sizeof(*r->steps));
+    r->groups = sl_calloc(plan->spec->n_steps + 1, sizeof(*r->groups));
+    r->next = s->runs;
+    s->runs = r;
+    for (uint32_t i = 0; i < plan->n_steps; i++) {
+        r->steps[i].needs_left = plan->steps[i].n_needs;
+        if (plan->steps[i].n_needs == 0) {
+            to_decide(r, i);
+        }
+    }
+    *ret = r;
+    return 0;
+}
+
+static void let_go(struct sl_sched_run *r, uint32_t step);
+
+void sl_sched_remove_run(struct sl_sched *s, struct sl_sched_run *r)
+{
+    struct sl_sched_run **at = &s->runs;
+    while (*at != r) {
+        SL_ASSERT(*at != NULL);
+        at = &(*at)->next;
+    }
+    *at = r->next;
+    for (uint32_t i = 0; i < r->plan->n_steps; i++) {
+        let_go(r, i);
+    }
+    sl_fifo_forget(&s->decide, r);
+    for (size_t i = 0; i < s->classes.n; i++) {
+        sl_fifo_forget(&s->classes.items[i].line, r);
+    }
+    sl_heap_forget(s, r);
+    for (size_t i = 0; i < r->plan->spec->n_steps; i++) {
+        sl_fifo_free(&r->groups[i].line);
+    }
+    sl_fifo_free(&r->line);
+    free(r->groups);
+    free(r->steps);
+    free(r);
+}
+
+/* ---- lines ---------------------------------------------------------------------------------------- */
+
+static uint32_t group_limit(const struct sl_plan_step *p)
+{
+    return p->spec->matrix != NULL && p->spec->matrix->max_parallel > 0
+               ? (uint32_t)p->spec->matrix->max_parallel
+               : UINT32_MAX;
+}
+
+static uint32_t run_limit(const struct sl_sched_run *r)
+{
+    return r->plan->spec->concurrency_limit > 0 ? (uint32_t)r->plan->spec->concurrency_limit : UINT32_MAX;
+}
+
+/** Puts a wanted step into the first line that holds it back, or into the line for resources. */
+static void line_up(struct sl_sched_run *r, uint32_t step)
+{
+    const struct sl_plan_step *p = &r->plan->steps[step];
+    struct step *st = &r->steps[step];
+    struct group *g = &r->groups[p->group];
+    if (!st->in_group && g->active >= group_limit(p)) {
+        sl_fifo_push(&g->line, stamp(r, step));
+        return;
+    }
+    g->active += st->in_group ? 0 : 1;
+    st->in_group = true;
+    if (!st->in_run && r->active >= run_limit(r)) {
+        sl_fifo_push(&r->line, stamp(r, step));
+        return;
+    }
+    r->active += st->in_run ? 0 : 1;
+    st->in_run = true;
+    const struct sl_resources want = wants(p);
+    sl_fifo_push(&class_of(r->s, &want)->line, stamp(r, step));
+}
+
+static bool valid(const struct item *item, enum step_place place)
+{
+    const struct step *st = &item->run->steps[item->step];
+    return st->seq == item->seq && st->place == (uint8_t)place;
+}
+
+/** Lines up the next valid entry of a line. */
+static void admit_next(struct fifo *line)
+{
+    struct item item;
+    while (sl_fifo_pop(line, &item)) {
+        if (valid(&item, AT_WANTED)) {
+            line_up(item.run, item.step);
+            return;
+        }
+    }
+}
+
+/** Gives back what the step counts against. Others may take its place. */
+static void let_go(struct sl_sched_run *r, uint32_t step)
+{
+    struct step *st = &r->steps[step];
+    const struct sl_plan_step *p = &r->plan->steps[step];
+    struct group *g = &r->groups[p->group];
+    if (st->place == AT_HOLDING) {
+        const struct sl_resources want = wants(p);
+        take(r->s, &want, -1);
+        st->place = AT_DECIDING;
+    }
+    if (st->in_run) {
+        st->in_run = false;
+        r->active--;
+        admit_next(&r->line);
+    }
+    if (st->in_group) {
+        st->in_group = false;
+        g->active--;
+        admit_next(&g->line);
+    }
+}
+
+/* ---- picking -------------------------------------------------------------------------------------- */
+
+static bool head_of(struct class *c, struct item *ret)
+{
+    while (sl_fifo_peek(&c->line, ret)) {
+        if (valid(ret, AT_WANTED)) {
+            return true;
+        }
+        (void)sl_fifo_pop(&c->line, ret); /* stale */
+        c->bypassed = 0;
+    }
+    return false;
+}
+
+static bool comes_first(const struct class *a, const struct item *a_head, const struct class *b,
+                        const struct item *b_head)
+{
+    return a->want.priority != b->want.priority ? a->want.priority > b->want.priority
+                                                : a_head->seq < b_head->seq;
+}
+
+/** The class whose head may start now: the first by priority and age that fits, unless one before it was
+ * bypassed too often. NULL when none. */
+static struct class *pick_class(struct sl_sched *s, struct item *ret_head)
+{
+    struct class *best = NULL;
+    struct class *starved = NULL;
+    struct item best_head = {0};
+    struct item starved_head = {0};
+    for (size_t i = 0; i < s->classes.n; i++) {
+        struct class *c = &s->classes.items[i];
+        struct item head;
+        if (!head_of(c, &head)) {
+            continue;
+        }
+        bool fits = sl_sched_fits(s, &c->want);
+        if (fits && (best == NULL || comes_first(c, &head, best, &best_head))) {
+            best = c;
+            best_head = head;
+        }
+        if (!fits && c->bypassed >= SL_SCHED_BYPASS_MAX &&
+            (starved == NULL || comes_first(c, &head, starved, &starved_head))) {
+            starved = c;
+            starved_head = head;
+        }
+    }
+    if (best == NULL || (starved != NULL && comes_first(starved, &starved_head, best, &best_head))) {
+        return NULL;
+    }
+    *ret_head = best_head;
+    return best;
+}
+
+static void count_bypass(struct sl_sched *s, const struct class *picked, const struct item *picked_head)
+{
+    for (size_t i = 0; i < s->classes.n; i++) {
+        struct class *c = &s->classes.items[i];
+        struct item head;
+        if (c != picked && sl_fifo_peek(&c->line, &head) && comes_first(c, &head, picked, picked_head)) {
+            c->bypassed++;
+        }
+    }
+}
+
+struct sl_sched_item sl_sched_next(struct sl_sched *s)
+{
+    struct item item;
+    while (sl_fifo_pop(&s->decide, &item)) {
+        if (valid(&item, AT_TO_DECIDE)) {
+            item.run->steps[item.step].place = AT_DECIDING;
+            return (struct sl_sched_item){SL_PICK_DECIDE, item.run, item.run->data, item.step};
+        }
+    }
+    struct class *c = pick_class(s, &item);
+    if (c == NULL) {
+        return (struct sl_sched_item){.kind = SL_PICK_NONE};
+    }
+    count_bypass(s, c, &item);
+    (void)sl_fifo_pop(&c->line, &item);
+    c->bypassed = 0;
+    take(s, &c->want, 1);
+    item.run->steps[item.step].place = AT_HOLDING;
+    return (struct sl_sched_item){SL_PICK_START, item.run, item.run->data, item.step};
+}
+
+/* ---- answers -------------------------------------------------------------------------------------- */
+
+void sl_sched_want_run(struct sl_sched *s, struct sl_sched_run *r, uint32_t step)
+{
+    SL_ASSERT(r->s == s);
+    SL_ASSERT(r->steps[step].place == AT_DECIDING);
+    r->steps[step].place = AT_WANTED;
+    line_up(r, step);
+}
+
+static void release_dependents(struct sl_sched_run *r, uint32_t step)
+{
+    const struct sl_plan_step *p = &r->plan->steps[step];
+    for (uint32_t i = 0; i < p->n_dependents; i++) {
+        uint32_t d = p->dependents[i];
+        struct step *st = &r->steps[d];
+        SL_ASSERT(st->needs_left > 0);
+        if (--st->needs_left == 0 && st->place == AT_WAITING) {
+            to_decide(r, d);
+        }
+    }
+}
+
+/** fail_fast: what has not started is handed out to be decided again. */
+static void fail_group(struct sl_sched_run *r, uint32_t group)
+{
+    uint32_t first = r->plan->group_first[group];
+    uint32_t n = r->plan->group_count[group];
+    r->groups[group].failed = true;
+    for (uint32_t i = first; i < first + n; i++) {
+        if (r->steps[i].place == AT_WANTED || r->steps[i].place == AT_LATER) {
+            let_go(r, i);
+            to_decide(r, i);
+        }
+    }
+}
+
+static void end(struct sl_sched_run *r, uint32_t step, bool failed)
+{
+    struct step *st = &r->steps[step];
+    const struct sl_plan_step *p = &r->plan->steps[step];
+    SL_ASSERT(st->place != AT_ENDED);
+    let_go(r, step);
+    st->place = AT_ENDED;
+    r->n_ended++;
+    if (failed && p->spec->matrix != NULL && p->spec->matrix->fail_fast && !p->is_champion_eval &&
+        !r->groups[p->group].failed) {
+        fail_group(r, p->group);
+    }
+    release_dependents(r, step);
+}
+
+void sl_sched_ended(struct sl_sched *s, struct sl_sched_run *r, uint32_t step, bool failed)
+{
+    SL_ASSERT(r->s == s);
+    end(r, step, failed);
+}
+
+void sl_sched_later(struct sl_sched *s, struct sl_sched_run *r, uint32_t step, int64_t not_before_ms)
+{
+    SL_ASSERT(r->s == s);
+    SL_ASSERT(r->steps[step].place == AT_HOLDING);
+    let_go(r, step);
+    r->steps[step].place = AT_LATER;
+    sl_heap_push(s, (struct later){not_before_ms, stamp(r, step)});
+}
+
+void sl_sched_tick(struct sl_sched *s, int64_t now_ms, int64_t *ret_next_ms)
+{
+    *ret_next_ms = -1;
+    while (s->heap.n > 0) {
+        struct later first = s->heap.items[0];
+        bool stale = !valid(&first.item, AT_LATER);
+        if (!stale && first.at_ms > now_ms) {
+            *ret_next_ms = first.at_ms;
+            return;
+        }
+        sl_heap_pop(s);
+        if (!stale) {
+            first.item.run->steps[first.item.step].place = AT_WANTED;
+            line_up(first.item.run, first.item.step);
+        }
+    }
+}
+
+void sl_sched_restore_running(struct sl_sched *s, struct sl_sched_run *r, uint32_t step)
+{
+    struct step *st = &r->steps[step];
+    const struct sl_plan_step *p = &r->plan->steps[step];
+    const struct sl_resources want = wants(p);
+    SL_ASSERT(st->place != AT_ENDED && st->place != AT_HOLDING);
+    take(s, &want, 1); /* it runs already, whatever the caps are now */
+    st->place = AT_HOLDING;
+    st->in_group = st->in_run = true;
+    r->groups[p->group].active++;
+    r->active++;
+}
+
+void sl_sched_restore_ended(struct sl_sched *s, struct sl_sched_run *r, uint32_t step, bool failed)
+{
+    SL_ASSERT(r->s == s);
+    end(r, step, failed);
+}
+
+bool sl_sched_group_failed(const struct sl_sched_run *r, uint32_t step)
+{
+    const struct sl_plan_step *p = &r->plan->steps[step];
+    return r->groups[p->group].failed && !p->is_champion_eval;
+}
+
+bool sl_sched_run_done(const struct sl_sched_run *r)
+{
+    return r->n_ended == r->plan->n_steps;
+}
