@@ -17,8 +17,10 @@
 #define SL_PRINTF(fmt_at, args_at) __attribute__((format(printf, fmt_at, args_at)))
 #define SL_MUST_CHECK              __attribute__((warn_unused_result))
 #define SL_NORETURN                __attribute__((noreturn))
-#define SL_UNUSED                  __attribute__((unused))
-#define SL_PURE                    __attribute__((pure))
+/** Deliberately drops a must-check result (gcc does not take a cast to void); say why beside it. */
+#define SL_IGNORE(call) ((void)!(call))
+#define SL_UNUSED       __attribute__((unused))
+#define SL_PURE         __attribute__((pure))
 
 /** Number of elements of a true array. */
 #define SL_LEN(array) (sizeof(array) / sizeof((array)[0]))
