@@ -247,10 +247,12 @@ static void read_gpu(struct spec_loader *l, struct sl_resources *r, const struct
     }
     r->gpu_count = (int)sl_spec_int_of(gpu, "count", 1);
     const struct sl_yaml_node *memory = sl_yaml_get(gpu, "memory");
-    bool is_read = memory != NULL && memory->type == SL_YAML_STR &&
-                   sl_spec_read_range(memory->text.ptr, &r->gpu_mem_min_bytes, &r->gpu_mem_max_bytes);
+    bool is_read =
+        memory != NULL && memory->type == SL_YAML_STR &&
+        sl_spec_read_range(memory->text.ptr, &r->gpu_mem_min_bytes, &r->gpu_mem_max_bytes);
     if (is_read && r->gpu_mem_max_bytes != 0 && r->gpu_mem_min_bytes > r->gpu_mem_max_bytes) {
-        spec_error(l, memory->loc, "'memory' of 'gpu' must be a range from small to large, found '%.60s'",
+        spec_error(l, memory->loc,
+                   "'memory' of 'gpu' must be a range from small to large, found '%.60s'",
                    memory->text.ptr);
     }
 }

@@ -49,24 +49,50 @@ static void bad_ref(struct ref_check *c, const struct sl_expr_ref *ref, const ch
     sl_spec_report(l, SL_SEV_ERROR, loc, NULL, "%s", message);
 }
 
-static const char *suggest_param(struct ref_check *c, const char *word)
+/* `params.batch-size` is a subtraction. When the whole word is a name, shows how to write it. */
+static const char *dash_hint(struct ref_check *c, const struct sl_expr_ref *ref,
+                             const char *const *names, size_t n)
 {
-    const char *names[SL_SPEC_PARAMS_MAX];
-    for (size_t i = 0; i < c->l->params.n; i++) {
-        names[i] = c->l->params.items[i].name;
+    const char *part = ref->parts[ref->n - 1];
+    const char *text = c->use->node->text.ptr;
+    size_t at = ref->offset + ref->width, end = at;
+    if (end > c->use->node->text.len || text[end] != '-') {
+        return NULL;
     }
-    return sl_spec_suggest(c->l, word, names, c->l->params.n);
+    while (text[end] == '-' || text[end] == '_' || (text[end] >= '0' && text[end] <= '9') ||
+           (text[end] >= 'a' && text[end] <= 'z') || (text[end] >= 'A' && text[end] <= 'Z')) {
+        end++;
+    }
+    const char *word = sl_arena_printf(c->l->arena, "%.128s%.*s", part,
+                                       (int)SL_MIN(end - at, (size_t)128), text + at);
+    for (size_t i = 0; i < n; i++) {
+        if (sl_streq(names[i], word)) {
+            return sl_arena_printf(c->l->arena, "; '-' is minus here: write [\"%s\"]", word);
+        }
+    }
+    return NULL;
+}
+
+/* What to say behind an unknown last part of a reference. */
+static const char *suggest_part(struct ref_check *c, const struct sl_expr_ref *ref,
+                                const char *word, const char *const *names, size_t n)
+{
+    const char *dash = word == ref->parts[ref->n - 1] ? dash_hint(c, ref, names, n) : NULL;
+    return dash != NULL ? dash : sl_spec_suggest(c->l, word, names, n);
 }
 
 static void check_param(struct ref_check *c, const struct sl_expr_ref *ref)
 {
-    for (size_t i = 0; ref->n > 1 && i < c->l->params.n; i++) {
-        if (sl_streq(c->l->params.items[i].name, ref->parts[1])) {
+    const char *names[SL_SPEC_PARAMS_MAX];
+    for (size_t i = 0; i < c->l->params.n; i++) {
+        names[i] = c->l->params.items[i].name;
+        if (ref->n > 1 && sl_streq(names[i], ref->parts[1])) {
             return;
         }
     }
     if (ref->n > 1) {
-        bad_ref(c, ref, "unknown param '%.128s'%s", ref->parts[1], suggest_param(c, ref->parts[1]));
+        bad_ref(c, ref, "unknown param '%.128s'%s", ref->parts[1],
+                suggest_part(c, ref, ref->parts[1], names, c->l->params.n));
     }
 }
 
@@ -96,7 +122,7 @@ static void check_axis(struct ref_check *c, const struct sl_expr_ref *ref)
     }
     if (ref->n > 1 && !in_include(m, ref->parts[1])) {
         bad_ref(c, ref, "matrix of step '%s' has no axis '%.128s'%s", c->step->id, ref->parts[1],
-                sl_spec_suggest(c->l, ref->parts[1], names, m->n_axes));
+                suggest_part(c, ref, ref->parts[1], names, m->n_axes));
     }
 }
 
@@ -111,13 +137,13 @@ static size_t find_step(struct spec_loader *l, const char *name)
     return i;
 }
 
-static const char *suggest_step(struct spec_loader *l, const char *word)
+static const char **step_names(struct spec_loader *l)
 {
     const char **names = SL_ARENA_ARRAY(l->arena, const char *, l->steps.n + 1);
     for (size_t i = 0; i < l->steps.n; i++) {
         names[i] = l->steps.items[i].id;
     }
-    return sl_spec_suggest(l, word, names, l->steps.n);
+    return names;
 }
 
 static void add_edge(struct spec_loader *l, size_t from, size_t to)
@@ -149,7 +175,7 @@ static void check_output(struct ref_check *c, const struct sl_expr_ref *ref,
             names[i] = target->outputs[i].name;
         }
         bad_ref(c, ref, "step '%s' has no output '%.128s'%s", target->id, ref->parts[at],
-                sl_spec_suggest(c->l, ref->parts[at], names, n));
+                suggest_part(c, ref, ref->parts[at], names, n));
     } else if (target->matrix != NULL && at == 3 && ref->n == 4) {
         bad_ref(c, ref,
                 "step '%s' has a matrix; steps.%s.outputs.%s[*] names the outputs of all instances",
@@ -166,7 +192,8 @@ static void check_step(struct ref_check *c, const struct sl_expr_ref *ref)
     }
     size_t target = find_step(l, ref->parts[1]);
     if (target == l->steps.n) {
-        bad_ref(c, ref, "unknown step '%.128s'%s", ref->parts[1], suggest_step(l, ref->parts[1]));
+        bad_ref(c, ref, "unknown step '%.128s'%s", ref->parts[1],
+                suggest_part(c, ref, ref->parts[1], step_names(l), l->steps.n));
         return;
     }
     const struct sl_step *step = &l->steps.items[target];
@@ -245,7 +272,8 @@ static void check_names(struct spec_loader *l)
         size_t target = find_step(l, use->name);
         if (target == l->steps.n) {
             spec_error(l, use->loc, "unknown step '%.128s' in '%s' of step '%s'%s", use->name,
-                       use->key, from->id, suggest_step(l, use->name));
+                       use->key, from->id,
+                       sl_spec_suggest(l, use->name, step_names(l), l->steps.n));
         } else if (l->steps.items[target].is_finally && !from->is_finally) {
             spec_error(l, use->loc,
                        "step '%s' cannot use step '%s', which is in 'finally' and runs after it",
