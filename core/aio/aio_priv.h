@@ -13,8 +13,8 @@
 
 struct sl_loop {
     uv_loop_t uv;
-    uv_async_t wake;   /* posts and stop */
-    uv_timer_t clock;  /* armed for the earliest timer */
+    uv_async_t wake;        /* posts and stop */
+    uv_timer_t clock;       /* armed for the earliest timer */
     atomic_uintptr_t owner; /* pthread_t of the loop thread */
     atomic_bool stop;
     bool turning;   /* inside a waiting sl_loop_turn */

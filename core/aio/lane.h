@@ -18,9 +18,9 @@
 struct sl_lane;
 
 struct sl_lane_opts {
-    const char *name;  /* at most 15 bytes show up as the thread name */
-    int threads;       /* 1..SL_LANE_THREADS_MAX; one keeps the order of submission */
-    size_t queue_max;  /* work waiting to begin, 1..SL_LANE_QUEUE_MAX */
+    const char *name; /* at most 15 bytes show up as the thread name */
+    int threads;      /* 1..SL_LANE_THREADS_MAX; one keeps the order of submission */
+    size_t queue_max; /* work waiting to begin, 1..SL_LANE_QUEUE_MAX */
     void (*thread_start)(void *data); /* NULL, or run first on each thread */
     void (*thread_stop)(void *data);  /* NULL, or run last on each thread */
     void *data;

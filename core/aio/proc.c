@@ -117,14 +117,9 @@ static int set_attributes(posix_spawnattr_t *attr, enum sl_proc_group group)
 {
     short flags = POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK;
     switch (group) {
-    case SL_PROC_SAME_GROUP:
-        break;
-    case SL_PROC_NEW_GROUP:
-        flags |= POSIX_SPAWN_SETPGROUP;
-        break;
-    case SL_PROC_NEW_SESSION:
-        flags |= POSIX_SPAWN_SETSID;
-        break;
+    case SL_PROC_SAME_GROUP: break;
+    case SL_PROC_NEW_GROUP: flags |= POSIX_SPAWN_SETPGROUP; break;
+    case SL_PROC_NEW_SESSION: flags |= POSIX_SPAWN_SETSID; break;
     }
     sigset_t all, none;
     sigfillset(&all);
@@ -163,8 +158,7 @@ static int explain(const struct sl_proc_spec *spec, const char *file, int status
     case ENOMEM:
         return sl_err_set(err, SL_EBUSY, "no process can be made for '%s': %s", file,
                           strerror(status));
-    default:
-        return sl_err_errno(err, status, "cannot start '%s'", file);
+    default: return sl_err_errno(err, status, "cannot start '%s'", file);
     }
 }
 

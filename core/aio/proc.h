@@ -11,10 +11,10 @@
 
 #include "core/base/err.h"
 
-#define SL_PROC_FDS_MAX    16  /* extra descriptors of one child */
-#define SL_PROC_FD_TO_MAX  255 /* highest descriptor number a child is given */
-#define SL_PROC_PATH_MAX   4096
-#define SL_PROC_BOOT_ID    37  /* 36 characters and NUL */
+#define SL_PROC_FDS_MAX   16  /* extra descriptors of one child */
+#define SL_PROC_FD_TO_MAX 255 /* highest descriptor number a child is given */
+#define SL_PROC_PATH_MAX  4096
+#define SL_PROC_BOOT_ID   37 /* 36 characters and NUL */
 
 enum sl_proc_group {
     SL_PROC_SAME_GROUP,
@@ -50,9 +50,9 @@ struct sl_proc {
 
 /** How it ended. */
 struct sl_proc_exit {
-    int code;     /* 0..255, or -1 when a signal ended it */
-    int signum;   /* 0, or the signal */
-    bool dumped;  /* it left a core */
+    int code;    /* 0..255, or -1 when a signal ended it */
+    int signum;  /* 0, or the signal */
+    bool dumped; /* it left a core */
 };
 
 /**

@@ -19,8 +19,8 @@
 
 #include "core/base/str.h"
 
-#define STAT_MAX          1024 /* /proc/PID/stat is about 350 bytes */
-#define FIELDS_TO_START   20   /* start time is field 22; field 2 ends at the last ')' */
+#define STAT_MAX        1024 /* /proc/PID/stat is about 350 bytes */
+#define FIELDS_TO_START 20   /* start time is field 22; field 2 ends at the last ')' */
 
 int sl_proc_lookup(const char *program, const char *search_path, char ret_path[SL_PROC_PATH_MAX],
                    struct sl_err *err)
@@ -29,8 +29,9 @@ int sl_proc_lookup(const char *program, const char *search_path, char ret_path[S
     while (*at != '\0') {
         size_t len = strcspn(at, ":");
         struct stat st;
-        int n = at[0] == '/' ? snprintf(ret_path, SL_PROC_PATH_MAX, "%.*s/%s", (int)len, at, program)
-                             : -1;
+        int n = at[0] == '/'
+                    ? snprintf(ret_path, SL_PROC_PATH_MAX, "%.*s/%s", (int)len, at, program)
+                    : -1;
         if (n > 0 && n < SL_PROC_PATH_MAX && stat(ret_path, &st) == 0 && S_ISREG(st.st_mode) &&
             access(ret_path, X_OK) == 0) {
             return 0;
@@ -44,14 +45,16 @@ int sl_proc_lookup(const char *program, const char *search_path, char ret_path[S
 /* Reads a small file of /proc whole. Returns its length or a negative code. */
 static int read_small(const char *path, char *out, size_t size, struct sl_err *err)
 {
-    _cleanup_(close) int fd = open(path, O_RDONLY | O_CLOEXEC);
+    _cleanup_(close)
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) {
         return sl_err_errno(err, errno, "cannot open %s", path);
     }
     ssize_t n = read(fd, out, size - 1);
     if (n < 0) {
-        return errno == ESRCH ? sl_err_set(err, SL_ENOTFOUND, "cannot read %s: no such process", path)
-                              : sl_err_errno(err, errno, "cannot read %s", path);
+        return errno == ESRCH
+                   ? sl_err_set(err, SL_ENOTFOUND, "cannot read %s: no such process", path)
+                   : sl_err_errno(err, errno, "cannot read %s", path);
     }
     out[n] = '\0';
     return (int)n;
@@ -110,7 +113,8 @@ int sl_proc_open_identity(pid_t pid, uint64_t start_ticks, const char *boot_id, 
     }
     /* The pidfd comes first: had the number changed hands before it, the start time read below would
      * be younger than the one asked for. */
-    _cleanup_(close) int pidfd = pid > 0 ? pidfd_open(pid, 0) : -1;
+    _cleanup_(close)
+    int pidfd = pid > 0 ? pidfd_open(pid, 0) : -1;
     if (pidfd < 0) {
         return pid <= 0 || errno == ESRCH || errno == EINVAL
                    ? sl_err_set(err, SL_ENOTFOUND, "process %d is gone", pid)

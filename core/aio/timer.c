@@ -101,7 +101,8 @@ static void on_clock(uv_timer_t *clock)
     struct sl_loop *loop = SL_CONTAINER_OF(clock, struct sl_loop, clock);
     loop->armed_ms = INT64_MAX;
     int64_t now = sl_loop_now_ms();
-    uint64_t seq_end = loop->next_seq; /* timers started by these callbacks wait for the next turn */
+    uint64_t seq_end =
+        loop->next_seq; /* timers started by these callbacks wait for the next turn */
     while (loop->heap.n > 0) {
         struct sl_timer *timer = loop->heap.items[0];
         if (timer->due_ms > now || timer->seq >= seq_end) {

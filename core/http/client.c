@@ -141,8 +141,8 @@ static int on_body(llhttp_t *ll, const char *at, size_t n)
     }
     sl_buf_add(&x->answer.body, at, n);
     if (x->answer.body.overflow) {
-        x->rc = sl_err_set(x->err, SL_ELIMIT, "the answer is over %zu bytes",
-                           x->answer.body.max_bytes);
+        x->rc =
+            sl_err_set(x->err, SL_ELIMIT, "the answer is over %zu bytes", x->answer.body.max_bytes);
         return -1;
     }
     return 0;
@@ -170,7 +170,8 @@ static const llhttp_settings_t settings = {
 static int send_some(struct exchange *x)
 {
     size_t head = x->request.len, total = head + x->call->body.len;
-    const char *from = x->sent < head ? x->request.ptr + x->sent : x->call->body.ptr + (x->sent - head);
+    const char *from =
+        x->sent < head ? x->request.ptr + x->sent : x->call->body.ptr + (x->sent - head);
     size_t n = x->sent < head ? head - x->sent : total - x->sent;
     ssize_t done = send(x->fd, from, n, MSG_NOSIGNAL | MSG_DONTWAIT);
     if (done >= 0) {
@@ -204,9 +205,9 @@ static int receive_some(struct exchange *x)
     if (n == 0) {
         return sl_err_set(x->err, SL_EIO, "the connection was closed in the middle of the answer");
     }
-    return status != HPE_OK ? sl_err_set(x->err, SL_EIO, "malformed answer: %s",
-                                         llhttp_get_error_reason(&x->ll))
-                            : 0;
+    return status != HPE_OK
+               ? sl_err_set(x->err, SL_EIO, "malformed answer: %s", llhttp_get_error_reason(&x->ll))
+               : 0;
 }
 
 static int exchange_bytes(struct exchange *x)
@@ -317,16 +318,11 @@ static int code_of_status(int status)
 {
     switch (status) {
     case 401:
-    case 403:
-        return SL_EAUTH;
-    case 404:
-        return SL_ENOTFOUND;
-    case 409:
-        return SL_ECONFLICT;
-    case 503:
-        return SL_EBUSY;
-    default:
-        return status < 500 ? SL_EINVAL : SL_EFAILED;
+    case 403: return SL_EAUTH;
+    case 404: return SL_ENOTFOUND;
+    case 409: return SL_ECONFLICT;
+    case 503: return SL_EBUSY;
+    default: return status < 500 ? SL_EINVAL : SL_EFAILED;
     }
 }
 
@@ -336,8 +332,7 @@ int sl_http_answer_error(const struct sl_http_answer *answer, struct sl_err *err
         return 0;
     }
     int code = code_of_status(answer->status);
-    json_auto_t *body =
-        sl_json_parse("answer", sl_buf_str(&answer->body), answer->body.len, NULL);
+    json_auto_t *body = sl_json_parse("answer", sl_buf_str(&answer->body), answer->body.len, NULL);
     const json_t *error = json_object_get(body, "error");
     const char *name = sl_json_str(error, "code", "");
     const char *message = sl_json_str(error, "message", NULL);

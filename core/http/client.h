@@ -17,12 +17,12 @@
 struct sl_http_call {
     const char *socket_path; /* any length */
     const char *method;
-    const char *target;       /* "/api/v1/runs?limit=3", already encoded */
-    const char *content_type; /* NULL: application/json when there is a body */
-    struct sl_str body;       /* ptr NULL: none */
+    const char *target;         /* "/api/v1/runs?limit=3", already encoded */
+    const char *content_type;   /* NULL: application/json when there is a body */
+    struct sl_str body;         /* ptr NULL: none */
     const char *const *headers; /* NULL, or "name", "value", ..., NULL */
-    int64_t timeout_ms; /* without progress; <= 0: 30 s */
-    size_t body_max;    /* 0: SL_HTTP_ANSWER_BODY_MAX */
+    int64_t timeout_ms;         /* without progress; <= 0: 30 s */
+    size_t body_max;            /* 0: SL_HTTP_ANSWER_BODY_MAX */
 };
 
 struct sl_http_answer {

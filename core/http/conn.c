@@ -63,15 +63,10 @@ static void on_clock(struct sl_timer *timer)
     enum sl_conn_clock clock = conn->clock;
     conn->clock = SL_CLOCK_NONE;
     switch (clock) {
-    case SL_CLOCK_NONE:
-        break;
+    case SL_CLOCK_NONE: break;
     case SL_CLOCK_IDLE:
-    case SL_CLOCK_LINGER:
-        sl_conn_close(conn);
-        break;
-    case SL_CLOCK_HEAD:
-        sl_conn_refuse(conn, &slow_head);
-        break;
+    case SL_CLOCK_LINGER: sl_conn_close(conn); break;
+    case SL_CLOCK_HEAD: sl_conn_refuse(conn, &slow_head); break;
     case SL_CLOCK_BODY: {
         struct sl_req *req = conn->req;
         req->body_spent_ms += sl_loop_now_ms() - conn->clock_start_ms;
@@ -90,14 +85,10 @@ static int64_t clock_ms(const struct sl_conn *conn, enum sl_conn_clock clock)
 {
     const struct sl_http_limits *limits = limits_of(conn);
     switch (clock) {
-    case SL_CLOCK_NONE:
-        break;
-    case SL_CLOCK_IDLE:
-        return limits->idle_timeout_ms;
-    case SL_CLOCK_HEAD:
-        return limits->head_timeout_ms;
-    case SL_CLOCK_LINGER:
-        return SL_HTTP_LINGER_MS;
+    case SL_CLOCK_NONE: break;
+    case SL_CLOCK_IDLE: return limits->idle_timeout_ms;
+    case SL_CLOCK_HEAD: return limits->head_timeout_ms;
+    case SL_CLOCK_LINGER: return SL_HTTP_LINGER_MS;
     case SL_CLOCK_BODY: {
         int64_t earned = (int64_t)(conn->req->received * 1000 / limits->body_rate_min);
         int64_t left = limits->body_timeout_ms + earned - conn->req->body_spent_ms;
@@ -131,13 +122,10 @@ static enum sl_conn_clock wanted_clock(const struct sl_conn *conn)
         return sl_conn_pending(conn) > 0 ? SL_CLOCK_NONE
                : conn->len > 0           ? SL_CLOCK_HEAD
                                          : SL_CLOCK_IDLE;
-    case SL_CONN_BODY:
-        return conn->req->paused ? SL_CLOCK_NONE : SL_CLOCK_BODY;
-    case SL_CONN_LINGER:
-        return sl_conn_pending(conn) > 0 ? SL_CLOCK_NONE : SL_CLOCK_LINGER;
+    case SL_CONN_BODY: return conn->req->paused ? SL_CLOCK_NONE : SL_CLOCK_BODY;
+    case SL_CONN_LINGER: return sl_conn_pending(conn) > 0 ? SL_CLOCK_NONE : SL_CLOCK_LINGER;
     case SL_CONN_BUSY:
-    case SL_CONN_CLOSING:
-        break;
+    case SL_CONN_CLOSING: break;
     }
     return SL_CLOCK_NONE;
 }
@@ -219,16 +207,11 @@ static bool step_body(struct sl_conn *conn)
 static bool step(struct sl_conn *conn)
 {
     switch (conn->state) {
-    case SL_CONN_HEAD:
-        return step_head(conn);
-    case SL_CONN_BODY:
-        return step_body(conn);
-    case SL_CONN_LINGER:
-        consume(conn, conn->len);
-        return false;
+    case SL_CONN_HEAD: return step_head(conn);
+    case SL_CONN_BODY: return step_body(conn);
+    case SL_CONN_LINGER: consume(conn, conn->len); return false;
     case SL_CONN_BUSY:
-    case SL_CONN_CLOSING:
-        break;
+    case SL_CONN_CLOSING: break;
     }
     return false;
 }

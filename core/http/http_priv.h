@@ -18,13 +18,13 @@
 #include "core/http/parse_priv.h"
 #include "core/http/url.h"
 
-#define SL_HTTP_ARENA_MAX      (64u << 20) /* per request, beside the body */
-#define SL_HTTP_LINGER_MS      1000       /* waiting for the client to read an early reply */
-#define SL_HTTP_BACKLOG        511
-#define SL_HTTP_REPLY_HEADERS  16
-#define SL_HTTP_REPLY_VALUE_MAX 2048  /* bytes of one of them */
-#define SL_HTTP_REPLY_HEAD_MAX 65536
-#define SL_HTTP_JSON_MAX       (256u << 20) /* one JSON reply */
+#define SL_HTTP_ARENA_MAX       (64u << 20) /* per request, beside the body */
+#define SL_HTTP_LINGER_MS       1000        /* waiting for the client to read an early reply */
+#define SL_HTTP_BACKLOG         511
+#define SL_HTTP_REPLY_HEADERS   16
+#define SL_HTTP_REPLY_VALUE_MAX 2048 /* bytes of one of them */
+#define SL_HTTP_REPLY_HEAD_MAX  65536
+#define SL_HTTP_JSON_MAX        (256u << 20) /* one JSON reply */
 
 enum sl_conn_state { SL_CONN_HEAD, SL_CONN_BODY, SL_CONN_BUSY, SL_CONN_LINGER, SL_CONN_CLOSING };
 enum sl_conn_clock { SL_CLOCK_NONE, SL_CLOCK_IDLE, SL_CLOCK_HEAD, SL_CLOCK_BODY, SL_CLOCK_LINGER };

@@ -75,7 +75,8 @@ long sl_http_head_scan(const char *data, size_t len, size_t *at,
                        const struct sl_http_limits *limits, struct sl_http_fault *fault)
 {
     size_t i = *at;
-    const char *first_end = memchr(data, '\n', SL_MIN(len, limits->url_bytes_max + REQUEST_LINE_EXTRA));
+    const char *first_end =
+        memchr(data, '\n', SL_MIN(len, limits->url_bytes_max + REQUEST_LINE_EXTRA));
     for (; i < len; i++) {
         char previous = i > 0 ? data[i - 1] : '\0', before_that = i > 1 ? data[i - 2] : '\0';
         if (i == 0 && (data[0] == ' ' || data[0] == '\t')) {
@@ -147,11 +148,13 @@ static int on_header_value_complete(llhttp_t *ll)
     if (p->head.n_headers >= p->limits->header_count_max) {
         return refuse(&p->fault, 431, "too many headers");
     }
+    if (p->name_len == 0) {
+        return refuse(&p->fault, 400, "header without a name"); /* llhttp lets it pass */
+    }
     while (p->value_len > 0 &&
            (p->value[p->value_len - 1] == ' ' || p->value[p->value_len - 1] == '\t')) {
         p->value_len--;
     }
-    /* The buffer is ours and writable; the NULs are written once parsing is past them. */
     p->head.headers[p->head.n_headers++] = (struct sl_http_header){
         sl_arena_strndup(p->arena, p->name, p->name_len),
         p->value_len > 0 ? sl_arena_strndup(p->arena, p->value, p->value_len) : ""};
@@ -221,8 +224,7 @@ static int check_request_line(struct sl_http_parser *p, const char *head, size_t
     const char *end = memchr(head, '\r', len);
     SL_ASSERT(end != NULL);
     const char *first = memchr(head, ' ', (size_t)(end - head));
-    const char *second =
-        first != NULL ? memchr(first + 1, ' ', (size_t)(end - first - 1)) : NULL;
+    const char *second = first != NULL ? memchr(first + 1, ' ', (size_t)(end - first - 1)) : NULL;
     if (second == NULL) {
         return refuse(&p->fault, 400, "the request line lacks its HTTP version");
     }
@@ -234,7 +236,7 @@ static int check_request_line(struct sl_http_parser *p, const char *head, size_t
         return refuse(&p->fault, 400, "malformed HTTP version");
     }
     if (second[6] != '1' || (second[8] != '0' && second[8] != '1')) {
-        return refuse(&p->fault, 505, "only HTTP/1.1 and HTTP/1.0 are spoken here");
+        return refuse(&p->fault, 505, "only HTTP versions 1.1 and 1.0 are spoken here");
     }
     return 0;
 }
@@ -371,10 +373,9 @@ static int check_target(struct sl_http_parser *p, const char *target, size_t len
     return 0;
 }
 
-int sl_http_parse_head(struct sl_http_parser *p, char *head, size_t len)
+int sl_http_parse_head(struct sl_http_parser *p, const char *head, size_t len)
 {
-    p->head.headers =
-        SL_ARENA_ARRAY(p->arena, struct sl_http_header, p->limits->header_count_max);
+    p->head.headers = SL_ARENA_ARRAY(p->arena, struct sl_http_header, p->limits->header_count_max);
     if (check_request_line(p, head, len) != 0) {
         return -1;
     }

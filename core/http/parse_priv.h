@@ -18,7 +18,7 @@ struct sl_http_fault {
 };
 
 struct sl_http_header {
-    const char *name, *value; /* NUL-terminated, in the head's buffer */
+    const char *name, *value; /* NUL-terminated, in the arena */
 };
 
 struct sl_http_head {
@@ -64,9 +64,9 @@ long sl_http_head_scan(const char *data, size_t len, size_t *at,
 void sl_http_parser_init(struct sl_http_parser *p, const struct sl_http_limits *limits,
                          struct sl_arena *arena);
 
-/** Parses a whole head as found by sl_http_head_scan, in place: `head` is kept and NULs are written
- * into it. @return 0, or -1 with p->fault set */
-int sl_http_parse_head(struct sl_http_parser *p, char *head, size_t len);
+/** Parses a whole head as found by sl_http_head_scan; texts go to the arena.
+ * @return 0, or -1 with p->fault set */
+int sl_http_parse_head(struct sl_http_parser *p, const char *head, size_t len);
 
 /** Feeds body bytes. @return bytes used (fewer than len only at the message's end), -1 on a fault */
 long sl_http_parse_body(struct sl_http_parser *p, const char *data, size_t len);

@@ -79,10 +79,10 @@ static const char *date_of(struct sl_http_server *server)
         time_t t = (time_t)now_s;
         struct tm tm = {0};
         (void)gmtime_r(&t, &tm);
-        (void)snprintf(server->date, sizeof(server->date), "%.3s, %02d %.3s %04d %02d:%02d:%02d GMT",
-                       days + 3 * tm.tm_wday, tm.tm_mday % 100, months + 3 * tm.tm_mon,
-                       (tm.tm_year + 1900) % 10000, tm.tm_hour % 100, tm.tm_min % 100,
-                       tm.tm_sec % 100);
+        (void)snprintf(server->date, sizeof(server->date),
+                       "%.3s, %02d %.3s %04d %02d:%02d:%02d GMT", days + 3 * tm.tm_wday,
+                       tm.tm_mday % 100, months + 3 * tm.tm_mon, (tm.tm_year + 1900) % 10000,
+                       tm.tm_hour % 100, tm.tm_min % 100, tm.tm_sec % 100);
         server->date_s = now_s;
     }
     return server->date;
@@ -91,9 +91,8 @@ static const char *date_of(struct sl_http_server *server)
 static bool is_token(const char *name)
 {
     /* RFC 9110 5.6.2 */
-    return name[0] != '\0' &&
-           strspn(name, "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz"
-                        "ABCDEFGHIJKLMNOPQRSTUVWXYZ") == strlen(name);
+    return name[0] != '\0' && strspn(name, "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz"
+                                           "ABCDEFGHIJKLMNOPQRSTUVWXYZ") == strlen(name);
 }
 
 int sl_reply_header(struct sl_req *req, const char *name, const char *value, struct sl_err *err)
@@ -190,7 +189,8 @@ void sl_reply_empty(struct sl_req *req, int status)
 
 void sl_reply_json(struct sl_req *req, int status, const json_t *value)
 {
-    _cleanup_(free) char *text = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
+    _cleanup_(free)
+    char *text = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
     size_t len = text != NULL ? strlen(text) : 0;
     if (text == NULL || len > SL_HTTP_JSON_MAX) {
         struct sl_err err = SL_ERR_INIT;
@@ -232,20 +232,15 @@ void sl_reply_error(struct sl_req *req, const struct sl_err *err)
 static int code_of(int status)
 {
     switch (status) {
-    case 408:
-        return SL_ETIMEOUT;
+    case 408: return SL_ETIMEOUT;
     case 413:
     case 414:
-    case 431:
-        return SL_ELIMIT;
+    case 431: return SL_ELIMIT;
     case 417:
     case 501:
-    case 505:
-        return SL_EUNSUPPORTED;
-    case 503:
-        return SL_EBUSY;
-    default:
-        return SL_EINVAL;
+    case 505: return SL_EUNSUPPORTED;
+    case 503: return SL_EBUSY;
+    default: return SL_EINVAL;
     }
 }
 
@@ -322,7 +317,8 @@ int sl_reply_write(struct sl_req *req, const void *data, size_t len, struct sl_e
     char size[24];
     int size_len = snprintf(size, sizeof(size), "%zx\r\n", len);
     uv_buf_t bufs[3] = {as_buf(size, (size_t)size_len), as_buf(data, len), as_buf("\r\n", 2)};
-    int rc = req->chunked ? sl_conn_write(req->conn, bufs, 3) : sl_conn_write(req->conn, bufs + 1, 1);
+    int rc =
+        req->chunked ? sl_conn_write(req->conn, bufs, 3) : sl_conn_write(req->conn, bufs + 1, 1);
     if (rc != 0) {
         sl_req_cut(req);
         return sl_err_set(err, SL_ECANCELLED, "the client is gone");

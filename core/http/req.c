@@ -105,8 +105,8 @@ static bool find_route(struct sl_req *req)
 {
     struct sl_err err = SL_ERR_INIT;
     req->match.arena = &req->arena;
-    int rc = sl_router_match(req->server->router, req->head->method, req->head->path, &req->match,
-                             &err);
+    int rc =
+        sl_router_match(req->server->router, req->head->method, req->head->path, &req->match, &err);
     if (rc == 0) {
         rc = sl_url_query(req->head->query, &req->arena, &req->query, &err);
     }
@@ -138,8 +138,7 @@ void sl_req_dispatch(struct sl_req *req)
         return;
     }
     const struct sl_route *route = req->match.route;
-    if (req->server->opts.authorize != NULL &&
-        req->server->opts.authorize(req, route, &err) != 0) {
+    if (req->server->opts.authorize != NULL && req->server->opts.authorize(req, route, &err) != 0) {
         sl_reply_error(req, &err);
         return;
     }

@@ -105,8 +105,7 @@ static bool matches(const struct compiled *row, const char *const *segments, siz
         if (row->segments[i].kind == SEG_REST) {
             return true;
         }
-        if (row->segments[i].kind == SEG_LITERAL &&
-            !sl_streq(row->segments[i].text, segments[i])) {
+        if (row->segments[i].kind == SEG_LITERAL && !sl_streq(row->segments[i].text, segments[i])) {
             return false;
         }
     }

@@ -22,7 +22,7 @@ enum sl_route_flag {
 /** One endpoint. Pattern: "/api/v1/runs/{id}", "/files/{path...}" (the rest, at least one segment).
  * Literal segments win over parameters. GET routes answer HEAD too. */
 struct sl_route {
-    const char *method;  /* upper case */
+    const char *method; /* upper case */
     const char *pattern;
     void (*handler)(struct sl_req *req);
     const char *permission; /* for the authorize hook and the docs; NULL: none */
@@ -42,7 +42,7 @@ struct sl_route_match {
     const char *names[SL_ROUTE_SEGMENTS_MAX];  /* of the parameters */
     const char *values[SL_ROUTE_SEGMENTS_MAX]; /* decoded, in the arena */
     size_t n_params;
-    const char *allow; /* with -SL_EUNSUPPORTED: the methods there are, "GET, HEAD, POST" */
+    const char *allow;      /* with -SL_EUNSUPPORTED: the methods there are, "GET, HEAD, POST" */
     struct sl_arena *arena; /* set by the caller; owns the texts */
 };
 

@@ -66,7 +66,8 @@ int sl_http_server_listen_unix(struct sl_http_server *server, int dirfd, const c
 {
     SL_ON_LOOP(server->loop);
     SL_ASSERT(!server->listening && !server->closing);
-    _cleanup_(close) int own_dirfd = fcntl(dirfd, F_DUPFD_CLOEXEC, 3);
+    _cleanup_(close)
+    int own_dirfd = fcntl(dirfd, F_DUPFD_CLOEXEC, 3);
     if (own_dirfd < 0) {
         return sl_err_errno(err, errno, "cannot keep the socket's directory");
     }

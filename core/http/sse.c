@@ -76,7 +76,8 @@ int sl_sse_send(struct sl_req *req, uint64_t id, const char *event, struct sl_st
     if (event != NULL && event[strcspn(event, "\r\n")] != '\0') {
         return sl_err_set(err, SL_EINVAL, "line break in an event's name");
     }
-    _cleanup_(buf) struct sl_buf out = SL_BUF_INIT(req->server->opts.limits.write_queue_max);
+    _cleanup_(buf)
+    struct sl_buf out = SL_BUF_INIT(req->server->opts.limits.write_queue_max);
     if (id != 0) {
         sl_buf_printf(&out, "id: %llu\n", (unsigned long long)id);
     }

@@ -39,7 +39,8 @@ int sl_unix_connect_at(int dirfd, const char *name, struct sl_err *err)
     if (rc != 0) {
         return rc;
     }
-    _cleanup_(close) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    _cleanup_(close)
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0) {
         return sl_err_errno(err, errno, "cannot make a socket");
     }
@@ -61,10 +62,12 @@ int sl_unix_connect_at(int dirfd, const char *name, struct sl_err *err)
 int sl_unix_connect(const char *path, struct sl_err *err)
 {
     const char *slash = strrchr(path, '/');
-    _cleanup_(free) char *dir = slash == NULL   ? sl_strdup(".")
-                                : slash == path ? sl_strdup("/")
-                                                : sl_strndup(path, (size_t)(slash - path));
-    _cleanup_(close) int dirfd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    _cleanup_(free)
+    char *dir = slash == NULL   ? sl_strdup(".")
+                : slash == path ? sl_strdup("/")
+                                : sl_strndup(path, (size_t)(slash - path));
+    _cleanup_(close)
+    int dirfd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (dirfd < 0) {
         return errno == ENOENT || errno == ENOTDIR
                    ? sl_err_set(err, SL_EUNREACHABLE, "nobody listens on socket '%s'", path)
@@ -105,7 +108,8 @@ int sl_unix_listen(int dirfd, const char *name, struct sl_err *err)
     if (rc != 0) {
         return rc;
     }
-    _cleanup_(close) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    _cleanup_(close)
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     /* Linux makes the file with the mode of the unbound socket: never open for a moment. */
     if (fd < 0 || fchmod(fd, 0600) != 0) {
         return sl_err_errno(err, errno, "cannot make a socket");

@@ -155,7 +155,8 @@ SL_TEST(core_aio_proc, spawn__signals_ignored_and_blocked_here__default_there)
     (void)signal(SIGHUP, SIG_IGN);
     sigprocmask(SIG_SETMASK, &all, &old);
     char *out = run_shell("grep -E '^Sig(Blk|Ign)' /proc/self/status | "
-                          "sed s/0000000180000000/0000000000000000/", &exit);
+                          "sed s/0000000180000000/0000000000000000/",
+                          &exit);
     sigprocmask(SIG_SETMASK, &old, NULL);
     (void)signal(SIGPIPE, SIG_DFL);
     (void)signal(SIGHUP, SIG_DFL);
@@ -168,9 +169,11 @@ SL_TEST(core_aio_proc, spawn__groups_and_cwd__as_asked)
 {
     struct sl_proc_exit exit = {0};
     /* Fields 5 and 6 of stat: process group and session. */
-    const char *argv[] = {"sh", "-c", "pwd; read -r l < /proc/$$/stat; set -- ${l##*) }; "
-                                      "test $3 = $$ && echo group; test $4 = $$ && echo session; "
-                                      "true", NULL};
+    const char *argv[] = {"sh", "-c",
+                          "pwd; read -r l < /proc/$$/stat; set -- ${l##*) }; "
+                          "test $3 = $$ && echo group; test $4 = $$ && echo session; "
+                          "true",
+                          NULL};
     const char *env[] = {"PATH=" PATH, NULL};
     struct sl_proc_spec spec = SL_PROC_SPEC_INIT;
     spec.argv = argv;

@@ -48,7 +48,8 @@ SL_TEST(core_http_client, call__get_post_and_error__status_body_and_code)
     sl_http_answer_release(&answer);
     free(body);
 
-    call = (struct sl_http_call){.socket_path = rig.socket_path, .method = "GET", .target = "/boom"};
+    call =
+        (struct sl_http_call){.socket_path = rig.socket_path, .method = "GET", .target = "/boom"};
     SL_CHECK_OK(sl_http_call(&call, &answer, &err), err);
     SL_CHECK_ERR(sl_http_answer_error(&answer, &err), SL_ECONFLICT, err, "the \"alias\" moved");
     sl_http_answer_release(&answer);
@@ -161,8 +162,9 @@ SL_TEST(core_http_client, sse_reader__standards_examples__in_any_pieces)
              step, "[1|message|first event][|message|second event][|message| third event]");
         feed("data\n\ndata\ndata\n\ndata:", step, "[|message|][|message|\n]");
         feed("data:test\n\ndata: test\n\n", step, "[|message|test][|message|test]");
-        feed("\xef\xbb\xbf" "data: a\r\n\r\ndata: b\r\rdata: c\n\n", step,
-             "[|message|a][|message|b][|message|c]");
+        feed("\xef\xbb\xbf"
+             "data: a\r\n\r\ndata: b\r\rdata: c\n\n",
+             step, "[|message|a][|message|b][|message|c]");
         feed("event: x\n\nevent: y\ndata: 1\n\nunknownfield: 3\nretry: 5\ndata: 2\n\n", step,
              "[|y|1][|message|2]");
     }

@@ -17,9 +17,9 @@ struct probe {
     int bodies;  /* how often a body reached its handler */
 };
 
-#define H "Host: a\r\n"
-#define C "Connection: close\r\n"
-#define P "POST /echo HTTP/1.1\r\n" H
+#define H        "Host: a\r\n"
+#define C        "Connection: close\r\n"
+#define P        "POST /echo HTTP/1.1\r\n" H
 #define SMUGGLED "GET /hello HTTP/1.1\r\n" H "\r\n"
 
 static const struct probe probes[] = {
@@ -104,10 +104,12 @@ static const struct probe probes[] = {
     {"valid length body", P C "Content-Length: 3\r\n\r\nabc", 0, 200, 1, 1},
     {"valid TE in capitals", P C "Transfer-Encoding: CHUNKED\r\n\r\n0\r\n\r\n", 0, 200, 1, 1},
     {"valid upgrade is ignored",
-     "GET /hello HTTP/1.1\r\n" H "Connection: close, upgrade\r\nUpgrade: h2c\r\n\r\n", 0, 200, 1, 0},
+     "GET /hello HTTP/1.1\r\n" H "Connection: close, upgrade\r\nUpgrade: h2c\r\n\r\n", 0, 200, 1,
+     0},
     {"valid HTTP/1.0", "GET /hello HTTP/1.0\r\n" H "\r\n", 0, 200, 1, 0},
-    {"valid pipeline", "GET /hello HTTP/1.1\r\n" H "\r\n" P
-                       "Content-Length: 2\r\n\r\nab" "GET /hello HTTP/1.1\r\n" H C "\r\n",
+    {"valid pipeline",
+     "GET /hello HTTP/1.1\r\n" H "\r\n" P "Content-Length: 2\r\n\r\nab"
+     "GET /hello HTTP/1.1\r\n" H C "\r\n",
      0, 200, 3, 1},
     {"nothing after close", "GET /hello HTTP/1.1\r\n" H C "\r\n" SMUGGLED, 0, 200, 1, 0},
 };
@@ -125,7 +127,8 @@ static void check_probe(struct rig *rig, const struct probe *probe)
     SL_CHECK_MSG(atomic_load(&rig->bodies) - bodies == probe->bodies, "%s: %s", probe->name,
                  answer);
     if (probe->status >= 400) {
-        SL_CHECK_MSG(strstr(answer, "Connection: close\r\n") != NULL, "%s: %s", probe->name, answer);
+        SL_CHECK_MSG(strstr(answer, "Connection: close\r\n") != NULL, "%s: %s", probe->name,
+                     answer);
         SL_CHECK_MSG(strstr(answer, "{\"error\":{\"code\":\"E") != NULL, "%s: %s", probe->name,
                      answer);
     }

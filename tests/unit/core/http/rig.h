@@ -21,9 +21,9 @@ struct rig {
     /* what handlers saw and do */
     atomic_int handled, gone, bodies;
     atomic_size_t received;
-    atomic_bool hold;       /* /hold: pause after the first piece */
-    struct sl_req *held;    /* loop thread */
-    sem_t holding;          /* posted when a request is held */
+    atomic_bool hold;    /* /hold: pause after the first piece */
+    struct sl_req *held; /* loop thread */
+    sem_t holding;       /* posted when a request is held */
     int64_t grace_ms;
     sem_t streaming; /* posted when an event stream begins */
 };

@@ -49,7 +49,8 @@ SL_TEST(core_http_server, routes__misses__say_what_was_meant)
     expect(&rig, "GET /secret HTTP/1.1\r\n" H C "\r\n", 401, "/secret needs permission admin");
     expect(&rig, "POST /secret HTTP/1.1\r\n" H "Content-Length: 3\r\n\r\nabc", 401, "\"EAUTH\"");
     expect(&rig, "GET /boom HTTP/1.1\r\n" H C "\r\n", 409,
-           "{\"error\":{\"code\":\"ECONFLICT\",\"message\":\"the \\\"alias\\\" moved\",\"request_id\":");
+           "{\"error\":{\"code\":\"ECONFLICT\",\"message\":\"the \\\"alias\\\" "
+           "moved\",\"request_id\":");
     expect(&rig, "GET /items/a%20b%2Fc?q=1%2B1+2 HTTP/1.1\r\n" H C "\r\n", 200,
            "id=a b/c q=1+1 2 path=/items/a%20b%2Fc");
     expect(&rig, "GET /files/a/b%2Fc/d HTTP/1.1\r\n" H C "\r\n", 200, "\r\n\r\na/b/c/d");
@@ -150,16 +151,20 @@ SL_TEST(core_http_server, limits__body_at_and_past__served_and_413)
     expect(&rig, "POST /echo HTTP/1.1\r\n" H "Content-Length: 1048577\r\n\r\n", 413,
            "the body has 1048577 bytes, at most 1048576 are allowed");
     expect(&rig, "GET /hello HTTP/1.1\r\n" H "Content-Length: 1\r\n\r\nx", 413, "takes no body");
-    request = sl_asprintf(
-        "POST /echo HTTP/1.1\r\n" H "Transfer-Encoding: chunked\r\n\r\n100001\r\n%sx\r\n0\r\n\r\n",
-        body);
+    request = sl_asprintf("POST /echo HTTP/1.1\r\n" H
+                          "Transfer-Encoding: chunked\r\n\r\n100001\r\n%sx\r\n0\r\n\r\n",
+                          body);
     expect(&rig, request, 413, "the body is larger than allowed");
     free(request);
     SL_CHECK_EQ_INT(atomic_load(&rig.bodies), 1);
-    expect(&rig, "PUT /small HTTP/1.1\r\n" H C
-                 "Transfer-Encoding: chunked\r\n\r\na\r\n0123456789\r\n0\r\n\r\n", 200, "10");
-    expect(&rig, "PUT /small HTTP/1.1\r\n" H
-                 "Transfer-Encoding: chunked\r\n\r\nb\r\n0123456789a\r\n0\r\n\r\n", 413, "larger");
+    expect(&rig,
+           "PUT /small HTTP/1.1\r\n" H C
+           "Transfer-Encoding: chunked\r\n\r\na\r\n0123456789\r\n0\r\n\r\n",
+           200, "10");
+    expect(&rig,
+           "PUT /small HTTP/1.1\r\n" H
+           "Transfer-Encoding: chunked\r\n\r\nb\r\n0123456789a\r\n0\r\n\r\n",
+           413, "larger");
     SL_CHECK_EQ_INT(atomic_load(&rig.gone), 1);
     free(body);
     rig_stop(&rig);
@@ -172,8 +177,8 @@ SL_TEST(core_http_server, limits__chunk_extensions_at_and_past__served_and_400)
     /* Counted: each piece and one for its sign. "x" in one chunk makes two. */
     for (size_t n = 120; n <= 200; n += 80) {
         char *chunks = repeat("1;x\r\na\r\n", n);
-        char *request = sl_asprintf("POST /echo HTTP/1.1\r\n" H C
-                                    "Transfer-Encoding: chunked\r\n\r\n%s0\r\n\r\n", chunks);
+        char *request = sl_asprintf(
+            "POST /echo HTTP/1.1\r\n" H C "Transfer-Encoding: chunked\r\n\r\n%s0\r\n\r\n", chunks);
         expect(&rig, request, n == 120 ? 200 : 400, n == 120 ? "aaa" : "chunk extensions");
         free(request);
         free(chunks);
@@ -227,7 +232,8 @@ SL_TEST(core_http_server, timeouts__slow_head_slow_body_idle__408_408_closed)
     rig_start(&rig);
     /* Trickling does not help: a byte now and then does not restart the clock. */
     int fd = rig_connect(&rig);
-    const char *slow = "GET /hello HTTP/1.1\r\nX: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+    const char *slow =
+        "GET /hello HTTP/1.1\r\nX: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
     struct sl_buf got = SL_BUF_INIT(4096);
     for (const char *at = slow; *at != '\0' && got.len == 0; at++) {
         char bytes[2048];
@@ -274,7 +280,8 @@ SL_TEST(core_http_server, expect__continue__said_before_the_body_and_not_when_re
     struct rig rig = {.hold = false};
     rig_start(&rig);
     int fd = rig_connect(&rig);
-    rig_send_text(fd, "POST /echo HTTP/1.1\r\n" H C "Expect: 100-continue\r\nContent-Length: 2\r\n\r\n");
+    rig_send_text(fd, "POST /echo HTTP/1.1\r\n" H C
+                      "Expect: 100-continue\r\nContent-Length: 2\r\n\r\n");
     char *answer = rig_read_until(fd, "100 Continue\r\n\r\n");
     SL_CHECK_EQ_STR(answer, "HTTP/1.1 100 Continue\r\n\r\n");
     free(answer);
@@ -285,7 +292,8 @@ SL_TEST(core_http_server, expect__continue__said_before_the_body_and_not_when_re
     close(fd);
     expect(&rig, "POST /secret HTTP/1.1\r\n" H "Expect: 100-continue\r\nContent-Length: 2\r\n\r\n",
            401, "HTTP/1.1 401 Unauthorized");
-    expect(&rig, "PUT /upload HTTP/1.1\r\n" H "Expect: 100-continue\r\nContent-Length: 0\r\n" C "\r\n",
+    expect(&rig,
+           "PUT /upload HTTP/1.1\r\n" H "Expect: 100-continue\r\nContent-Length: 0\r\n" C "\r\n",
            200, "HTTP/1.1 200 OK");
     rig_stop(&rig);
 }
@@ -423,8 +431,9 @@ SL_TEST(core_http_server, reply_stream__chunked_for_1_1_and_plain_for_1_0)
 {
     struct rig rig = {.hold = false};
     rig_start(&rig);
-    expect(&rig, "GET /stream HTTP/1.1\r\n" H C "\r\n", 200,
-           "Transfer-Encoding: chunked\r\n\r\n6\r\npiece \r\n6\r\npiece \r\n6\r\npiece \r\n0\r\n\r\n");
+    expect(
+        &rig, "GET /stream HTTP/1.1\r\n" H C "\r\n", 200,
+        "Transfer-Encoding: chunked\r\n\r\n6\r\npiece \r\n6\r\npiece \r\n6\r\npiece \r\n0\r\n\r\n");
     expect(&rig, "GET /stream HTTP/1.0\r\n" H "\r\n", 200, "\r\n\r\npiece piece piece ");
     char *answer = rig_exchange(&rig, "GET /abort HTTP/1.1\r\n" H "\r\n");
     SL_CHECK_CONTAINS(answer, "4\r\nhalf\r\n");
@@ -454,7 +463,8 @@ SL_TEST(core_http_server, reply__client_does_not_read__write_timeout_cuts_it)
     rig_start(&rig);
     char *body = repeat("y", 1 << 20);
     int fd = rig_connect(&rig);
-    char *request = sl_asprintf("POST /echo HTTP/1.1\r\n" H "Content-Length: 1048576\r\n\r\n%s", body);
+    char *request =
+        sl_asprintf("POST /echo HTTP/1.1\r\n" H "Content-Length: 1048576\r\n\r\n%s", body);
     rig_send_text(fd, request);
     /* Reading nothing: the server must end the connection by itself. */
     struct timeval limit = {.tv_sec = 20};
@@ -478,7 +488,8 @@ SL_TEST(core_http_server, events__resume_keepalive_and_gone)
     rig_start(&rig);
     char *answer = rig_exchange(&rig, "GET /events HTTP/1.0\r\n" H "\r\n");
     SL_CHECK_CONTAINS(answer, "Content-Type: text/event-stream\r\nCache-Control: no-store\r\n");
-    SL_CHECK_CONTAINS(answer, "id: 1\ndata: a\ndata: b\n\nid: 2\nevent: even\ndata: a\ndata: b\n\n");
+    SL_CHECK_CONTAINS(answer,
+                      "id: 1\ndata: a\ndata: b\n\nid: 2\nevent: even\ndata: a\ndata: b\n\n");
     SL_CHECK_EQ_INT(rig_count(answer, "\n\n"), 5);
     free(answer);
     answer = rig_exchange(&rig, "GET /events HTTP/1.0\r\n" H "Last-Event-ID: 3\r\n\r\n");
