@@ -288,7 +288,8 @@ static int do_reverting(struct sl_exec *x, struct sl_err *err)
     char reason[SL_DEPLOY_REASON_MAX + 1];
     struct sl_err reload = SL_ERR_INIT;
     if (back && x->target.reload != NULL) {
-        (void)sl_deploy_command(x, "reload", x->target.reload, &x->previous, &reload);
+        int told = sl_deploy_command(x, "reload", x->target.reload, &x->previous, &reload);
+        (void)told; /* its message is part of the reason */
     }
     if (back) {
         (void)snprintf(reason, sizeof(reason), "%.1200s; %s@v%lld is live again%s%s", x->d.reason,

@@ -157,6 +157,13 @@ static int write_marker(const struct sl_release_dir *dir, const struct sl_deploy
     return sl_publish_file_at(dir->releases, marker_name, text, strlen(text), 0644, true, err);
 }
 
+/** What cannot be removed now is tried again by the next prune. */
+static void remove_leftover(const struct sl_release_dir *dir, const char *name)
+{
+    int ignored = sl_remove_tree_at(dir->releases, name, NULL);
+    (void)ignored;
+}
+
 /* ---- preparing ---------------------------------------------------------------------------------------- */
 
 /** Fills the temporary directory and makes everything in it durable. */
@@ -205,8 +212,7 @@ int sl_release_prepare(struct sl_exec *x, struct sl_err *err)
         rc = sl_err_errno(&filling, errno, "cannot name the release %s", x->d.release);
     }
     if (rc < 0) {
-        (void)sl_remove_tree_at(dir->releases, tmp,
-                                NULL); /* a leftover is removed by the next prune */
+        remove_leftover(dir, tmp);
         if (err != NULL) {
             *err = filling;
         }
@@ -220,14 +226,15 @@ int sl_release_prepare(struct sl_exec *x, struct sl_err *err)
 void sl_release_current(const struct sl_release_dir *dir, char ret[SL_RELEASE_NAME])
 {
     char link[sizeof(LINK_PREFIX) + SL_RELEASE_NAME];
+    const char *name = link + strlen(LINK_PREFIX);
     ssize_t n = readlinkat(dir->root, CURRENT, link, sizeof(link) - 1);
     ret[0] = '\0';
     if (n <= 0) {
         return;
     }
     link[n] = '\0';
-    if (sl_starts_with(link, LINK_PREFIX) && strlen(link) - strlen(LINK_PREFIX) < SL_RELEASE_NAME) {
-        (void)snprintf(ret, SL_RELEASE_NAME, "%s", link + strlen(LINK_PREFIX));
+    if (sl_starts_with(link, LINK_PREFIX) && strlen(name) < SL_RELEASE_NAME) {
+        (void)memcpy(ret, name, strlen(name) + 1);
     }
 }
 
@@ -286,11 +293,11 @@ static void prune_one(const struct sl_release_dir *dir, const char *name, const 
 {
     char marker[HIDDEN_NAME];
     if (sl_starts_with(name, ".tmp-") && is_release_name(name + 5)) {
-        (void)sl_remove_tree_at(dir->releases, name, NULL); /* tried again by the next prune */
+        remove_leftover(dir, name);
     } else if (is_release_name(name) && !is_kept(name, keep, n_keep)) {
         hidden_name(".", name, ".json", marker);
         (void)unlinkat(dir->releases, marker, 0); /* the marker first: no longer a release */
-        (void)sl_remove_tree_at(dir->releases, name, NULL);
+        remove_leftover(dir, name);
     }
 }
 
