@@ -16,8 +16,17 @@
 #define SL_EXPR_LEN_MAX   4096
 #define SL_EXPR_DEPTH_MAX 32
 #define SL_EXPR_COST_MAX  100000 /* evaluation steps */
+#define SL_TMPL_LEN_MAX   65536 /* bytes of a template; each expression in it obeys SL_EXPR_LEN_MAX */
 
-enum sl_value_type { SL_V_NULL, SL_V_BOOL, SL_V_INT, SL_V_DOUBLE, SL_V_STRING, SL_V_LIST, SL_V_MAP };
+enum sl_value_type {
+    SL_V_NULL,
+    SL_V_BOOL,
+    SL_V_INT,
+    SL_V_DOUBLE,
+    SL_V_STRING,
+    SL_V_LIST,
+    SL_V_MAP
+};
 
 struct sl_value {
     enum sl_value_type type;
@@ -42,9 +51,11 @@ struct sl_value_field {
     struct sl_value value;
 };
 
-const char *sl_value_type_name(enum sl_value_type type); /* "int", "double", ... as messages show it */
+const char *sl_value_type_name(
+    enum sl_value_type type); /* "int", "double", ... as messages show it */
 struct sl_value sl_value_str(struct sl_arena *a, const char *text);
-const struct sl_value *sl_value_get(const struct sl_value *map, const char *field); /* NULL when absent */
+const struct sl_value *sl_value_get(const struct sl_value *map,
+                                    const char *field); /* NULL when absent */
 /** Appends the text a template or environment variable gets: strings verbatim, true/false, integers,
  * shortest doubles, lists and maps as canonical JSON. */
 void sl_value_text(const struct sl_value *v, struct sl_buf *out);
@@ -76,6 +87,8 @@ struct sl_expr_scope {
     const char *const *names; /* known roots, for suggestions; NULL-terminated; may be NULL */
     /* status functions; NULL = using them is an error. which: 's'uccess 'f'ailure 'a'lways 'c'ancelled */
     bool (*status)(void *data, char which);
+    /* NULL, or the value at the end of a literal path from a root; NULL = no such field */
+    const struct sl_value *(*field)(void *data, const char *const *path, int n);
     void *data;
 };
 
@@ -90,12 +103,13 @@ int sl_expr_eval_bool(const struct sl_expr *x, const struct sl_expr_scope *scope
  * Explains a bool expression after evaluation: the comparison's sides with their numbers, e.g.
  * "candidate.auc = 0.8123 >= champion.auc - 0.002 = 0.8100". Appends one line to `out`.
  */
-void sl_expr_explain(const struct sl_expr *x, const struct sl_expr_scope *scope, struct sl_buf *out);
+void sl_expr_explain(const struct sl_expr *x, const struct sl_expr_scope *scope,
+                     struct sl_buf *out);
 
 /** One reference met in an expression: root and the literal path that follows ("steps","train","outputs","model"). */
 struct sl_expr_ref {
     const char *parts[8];
-    int n;      /* parts given; a non-literal index ends the path; "[*]" appears as part "*" */
+    int n; /* parts given; a non-literal index ends the path; "[*]" appears as part "*" */
     size_t offset, width;
 };
 typedef void (*sl_expr_ref_fn)(const struct sl_expr_ref *ref, void *data);
@@ -109,7 +123,7 @@ bool sl_expr_mentions_status(const struct sl_expr *x);
 struct sl_tmpl;
 int sl_tmpl_parse(struct sl_arena *a, struct sl_str text, const struct sl_tmpl **ret,
                   struct sl_expr_err *e) SL_MUST_CHECK;
-bool sl_tmpl_is_literal(const struct sl_tmpl *t);      /* no expression inside */
+bool sl_tmpl_is_literal(const struct sl_tmpl *t); /* no expression inside */
 const char *sl_tmpl_source(const struct sl_tmpl *t);
 /** The single expression when the whole text is one; NULL otherwise. */
 const struct sl_expr *sl_tmpl_single(const struct sl_tmpl *t);
