@@ -12,7 +12,7 @@
 #include "core/base/json.h"
 #include "core/base/time.h"
 
-#define SL_GPU_MAX      64                         /* devices of one machine */
+#define SL_GPU_MAX      32                         /* devices of one machine */
 #define SL_GPU_TEXT     96                         /* bytes of a uuid or name */
 #define SL_GPU_FILE_MAX (1UL << 20)                /* bytes of an inventory file */
 #define SL_GPU_VISIBLE  (SL_GPU_MAX * SL_GPU_TEXT) /* bytes of a CUDA_VISIBLE_DEVICES value */
