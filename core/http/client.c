@@ -17,7 +17,7 @@
 
 #include "core/base/json.h"
 #include "core/base/mem.h"
-#include "core/http/client_priv.h"
+#include "core/http/sse_reader.h"
 #include "core/http/unixsock.h"
 
 #define DEFAULT_TIMEOUT_MS 30000

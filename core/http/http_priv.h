@@ -15,7 +15,7 @@
 #include <uv.h>
 
 #include "core/base/time.h"
-#include "core/http/parse_priv.h"
+#include "core/http/parse.h"
 #include "core/http/url.h"
 
 #define SL_HTTP_ARENA_MAX       (64u << 20) /* per request, beside the body */

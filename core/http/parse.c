@@ -7,7 +7,7 @@
  */
 #include "core/base/base.h"
 
-#include "core/http/parse_priv.h"
+#include "core/http/parse.h"
 
 #include <assert.h>
 #include <strings.h>

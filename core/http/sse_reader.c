@@ -5,7 +5,7 @@
  */
 #include "core/base/base.h"
 
-#include "core/http/client_priv.h"
+#include "core/http/sse_reader.h"
 
 void sl_sse_reader_init(struct sl_sse_reader *r, sl_http_event_fn fn, void *data)
 {

@@ -3,8 +3,8 @@
 
 #include <stdlib.h>
 
-#include "core/http/client_priv.h"
-#include "core/http/parse_priv.h"
+#include "core/http/parse.h"
+#include "core/http/sse_reader.h"
 #include "core/http/url.h"
 #include "tests/support/sl_fuzz.h"
 

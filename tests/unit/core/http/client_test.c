@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "core/base/mem.h"
-#include "core/http/client_priv.h"
+#include "core/http/sse_reader.h"
 #include "core/http/unixsock.h"
 #include "tests/unit/core/http/rig.h"
 

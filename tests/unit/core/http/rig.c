@@ -176,8 +176,14 @@ static void events(struct sl_req *req)
     }
     bool stay = sl_req_query(req, "stay") != NULL;
     sl_sse_begin(req, &callbacks);
-    for (uint64_t id = last + 1; id <= 5; id++) {
-        SL_CHECK_OK(sl_sse_send(req, id, id % 2 == 0 ? "even" : NULL, SL_STR("a\nb"), &err), err);
+    int rc = 0;
+    for (uint64_t id = last + 1; id <= 5 && rc == 0; id++) {
+        rc = sl_sse_send(req, id, id % 2 == 0 ? "even" : NULL, SL_STR("a\nb"), &err);
+    }
+    if (rc != 0) { /* a client that stopped early */
+        SL_CHECK_EQ_INT(rc, -SL_ECANCELLED);
+        sl_reply_end(req);
+        return;
     }
     SL_CHECK_ERR(sl_sse_send(req, 0, "a\nb", SL_STR(""), &err), SL_EINVAL, err, "line break");
     if (stay) {

@@ -1,8 +1,8 @@
 /**
  * The reader of server-sent events, apart from sockets so that it can be tested by bytes.
  */
-#ifndef SL_HTTP_CLIENT_PRIV_H
-#define SL_HTTP_CLIENT_PRIV_H
+#ifndef SL_HTTP_SSE_READER_H
+#define SL_HTTP_SSE_READER_H
 
 #include "core/http/client.h"
 

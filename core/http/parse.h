@@ -2,8 +2,8 @@
  * Parsing of requests, free of sockets: our rules about the head, then llhttp (strict) for head and
  * body. Fuzzed and probed through this header.
  */
-#ifndef SL_HTTP_PARSE_PRIV_H
-#define SL_HTTP_PARSE_PRIV_H
+#ifndef SL_HTTP_PARSE_H
+#define SL_HTTP_PARSE_H
 
 #include <llhttp.h>
 
