@@ -77,6 +77,9 @@ long sl_http_head_scan(const char *data, size_t len, size_t *at,
     size_t i = *at;
     const char *first_end =
         memchr(data, '\n', SL_MIN(len, limits->url_bytes_max + REQUEST_LINE_EXTRA));
+    if (first_end == NULL && len >= limits->url_bytes_max + REQUEST_LINE_EXTRA) {
+        return refuse(fault, 414, "the address is too long");
+    }
     for (; i < len; i++) {
         char previous = i > 0 ? data[i - 1] : '\0', before_that = i > 1 ? data[i - 2] : '\0';
         if (i == 0 && (data[0] == ' ' || data[0] == '\t')) {
@@ -98,9 +101,6 @@ long sl_http_head_scan(const char *data, size_t len, size_t *at,
         }
     }
     *at = i;
-    if (first_end == NULL && len >= limits->url_bytes_max + REQUEST_LINE_EXTRA) {
-        return refuse(fault, 414, "the address is too long");
-    }
     if (i >= limits->head_bytes_max) {
         return refuse(fault, 431, "the request head is too large");
     }
