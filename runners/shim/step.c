@@ -71,12 +71,12 @@ static bool set_limits(const struct shim_spec *spec)
     return data.rlim_cur == 0 || setrlimit(RLIMIT_DATA, &data) == 0;
 }
 
+/* exec itself resets what is caught; what this process ignores it would pass on. */
 static void reset_signals(void)
 {
     struct sigaction sa = {.sa_handler = SIG_DFL};
-    for (int sig = 1; sig < 65; sig++) {
-        (void)sigaction(sig, &sa, NULL); /* KILL, STOP and the libc's own refuse */
-    }
+    (void)sigaction(SIGHUP, &sa, NULL);
+    (void)sigaction(SIGPIPE, &sa, NULL);
     sigset_t none;
     (void)sigemptyset(&none);
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
