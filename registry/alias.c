@@ -100,7 +100,7 @@ static int append_move(struct sl_registry *r, const struct sl_alias_move *move, 
     char *subject = move->to == NULL
                         ? sl_asprintf("delete alias %s %s@%s", sl_kind_name(move->kind), move->name,
                                       move->alias)
-                        : sl_asprintf("move alias %s %s@%s to %s", sl_kind_name(move->kind),
+                        : sl_asprintf("set alias %s %s@%s to %s", sl_kind_name(move->kind),
                                       move->name, move->alias, number_text(r, to, number));
     struct registry_entry entry = {.subject = subject,
                                    .reason = move->reason,
