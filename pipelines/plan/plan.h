@@ -113,7 +113,7 @@ struct sl_bound_step {
     size_t n_env;
     const char **argv; /* NULL-terminated: {"/bin/sh","-eu","-c",run} for run, or the command */
     const char **output_names; /* entity name per output ("" when unnamed), parallel to spec->outputs */
-    /* used parameters as {name: value}, for the key and $SLUICE_PARAMS gets all of them */
+    /* parameters that the step mentions, as {name: value}: part of the key, and what $SLUICE_PARAMS holds */
     json_t *used_params; /* borrowed by the arena's owner: released by sl_bound_step_release */
     struct sl_artifact candidate, champion, on; /* gates and deploys: candidate/model, champion, dataset */
     bool has_champion, has_on;

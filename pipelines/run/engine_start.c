@@ -58,14 +58,10 @@ static int put_inputs(const struct eng_attempt *ea, const struct eng_bound *b, i
     return rc;
 }
 
-static int put_params(const struct eng_attempt *ea, int dirfd, struct sl_err *err)
+/** Only what the step mentions: anything else would be an input that its cache key does not know. */
+static int put_params(const struct eng_bound *b, int dirfd, struct sl_err *err)
 {
-    json_auto_t *all = json_object();
-    for (size_t i = 0; i < ea->run->spec->n_params; i++) {
-        const struct sl_param_value *p = &ea->run->params[i];
-        json_object_set_new(all, p->param->name, sl_value_json(&p->value));
-    }
-    _cleanup_(free) char *text = sl_json_canonical(all);
+    _cleanup_(free) char *text = sl_json_canonical(b->step.used_params);
     return sl_publish_file_at(dirfd, "params.json", text, strlen(text), 0444, false, err);
 }
 
@@ -102,7 +98,7 @@ static int prepare(struct eng_attempt *ea, const struct eng_bound *b, struct sl_
     int rc = make_dirs(ea, &fd, err);
     rc = rc < 0 ? rc : sl_manifest_materialise(ea->run->e->ws->blobs, code, fd, "work", NULL, err);
     rc = rc < 0 ? rc : put_inputs(ea, b, fd, err);
-    return rc < 0 ? rc : put_params(ea, fd, err);
+    return rc < 0 ? rc : put_params(b, fd, err);
 }
 
 /* ---- start ---------------------------------------------------------------------------------------- */

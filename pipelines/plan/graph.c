@@ -1,0 +1,286 @@
+/* The graph: written steps in topological order, their instances, edges shared between instances. Pure. */
+#include "core/base/base.h"
+
+#include <stdlib.h>
+
+#include "pipelines/plan/plan_priv.h"
+
+int sl_plan_spec_index(const struct sl_spec *spec, const char *id)
+{
+    for (size_t i = 0; i < spec->n_steps; i++) {
+        if (sl_streq(spec->steps[i].id, id)) {
+            return (int)i;
+        }
+    }
+    return -1;
+}
+
+static void tmpl_refs(const struct sl_tmpl *t, sl_expr_ref_fn fn, void *data)
+{
+    if (t != NULL) {
+        sl_tmpl_refs(t, fn, data);
+    }
+}
+
+void sl_plan_step_refs(const struct sl_step *s, sl_expr_ref_fn fn, void *data)
+{
+    for (size_t i = 0; i < s->n_argv; i++) {
+        tmpl_refs(s->argv[i], fn, data);
+    }
+    for (size_t i = 0; i < s->n_inputs; i++) {
+        tmpl_refs(s->inputs[i].ref, fn, data);
+    }
+    for (size_t i = 0; i < s->n_outputs; i++) {
+        tmpl_refs(s->outputs[i].ref, fn, data);
+    }
+    for (size_t i = 0; i < s->n_env; i++) {
+        tmpl_refs(s->env[i].value, fn, data);
+    }
+    if (s->cond != NULL) {
+        sl_expr_refs(s->cond, fn, data);
+    }
+    tmpl_refs(s->gate.candidate, fn, data);
+    tmpl_refs(s->gate.champion, fn, data);
+    tmpl_refs(s->gate.on, fn, data);
+    tmpl_refs(s->deploy.model, fn, data);
+    tmpl_refs(s->rollback.to, fn, data);
+}
+
+/* ---- needs between written steps ------------------------------------------------------------------ */
+
+struct needs { /* of one written step: a set of written steps */
+    bool *has;
+    const struct sl_spec *spec;
+};
+
+static void note_ref(const struct sl_expr_ref *ref, void *data)
+{
+    struct needs *n = data;
+    if (ref->n >= 2 && sl_streq(ref->parts[0], "steps")) {
+        int i = sl_plan_spec_index(n->spec, ref->parts[1]);
+        if (i >= 0) {
+            n->has[i] = true;
+        }
+    }
+}
+
+static void note_name(struct needs *n, const char *id)
+{
+    int i = id != NULL ? sl_plan_spec_index(n->spec, id) : -1;
+    if (i >= 0) {
+        n->has[i] = true;
+    }
+}
+
+static void needs_of(const struct sl_spec *spec, size_t at, bool *has)
+{
+    const struct sl_step *s = &spec->steps[at];
+    struct needs n = {has, spec};
+    for (size_t i = 0; i < s->n_needs; i++) {
+        note_name(&n, s->needs[i]);
+    }
+    sl_plan_step_refs(s, note_ref, &n);
+    note_name(&n, s->rollback.of_step);
+    note_name(&n, s->gate.evaluate);
+    for (size_t i = 0; s->is_finally && i < spec->n_steps; i++) {
+        has[i] = has[i] || !spec->steps[i].is_finally;
+    }
+    has[at] = false;
+}
+
+struct builder {
+    const struct sl_spec *spec;
+    struct sl_arena *a;
+    struct sl_diags *diags;
+    bool *has;          /* n x n */
+    size_t *order;      /* written steps, topological */
+    struct sl_plan *plan;
+    uint32_t *first, *count;
+    int *champion;      /* per written step: plan index of its champion evaluation, or -1 */
+};
+
+/** Kahn's algorithm, keeping the written order among what is free. */
+static int sort(struct builder *b)
+{
+    size_t n = b->spec->n_steps;
+    bool *placed = SL_ARENA_ARRAY(b->a, bool, n + 1);
+    for (size_t k = 0; k < n; k++) {
+        size_t pick = n;
+        for (size_t i = 0; i < n && pick == n; i++) {
+            bool free_now = !placed[i];
+            for (size_t j = 0; j < n && free_now; j++) {
+                free_now = !b->has[i * n + j] || placed[j];
+            }
+            pick = free_now ? i : n;
+        }
+        if (pick == n) {
+            sl_diag_add(b->diags, SL_SEV_ERROR, b->spec->steps[0].loc, (struct sl_str){0}, NULL,
+                        "the steps need each other in a cycle");
+            return -SL_EINVAL;
+        }
+        placed[pick] = true;
+        b->order[k] = pick;
+    }
+    return 0;
+}
+
+/* ---- instances ------------------------------------------------------------------------------------ */
+
+static bool wants_champion(const struct sl_step *s)
+{
+    return s->action == SL_ACT_GATE && s->gate.champion != NULL && s->gate.evaluate != NULL;
+}
+
+static struct sl_plan_step *add(struct builder *b, size_t spec_index)
+{
+    struct sl_plan_step *p = &b->plan->steps[b->plan->n_steps++];
+    p->spec = &b->spec->steps[spec_index];
+    p->group = (uint32_t)spec_index;
+    p->is_finally = p->spec->is_finally;
+    p->cond_replaces_success = p->spec->cond != NULL && sl_expr_mentions_status(p->spec->cond);
+    p->effective_cond = p->spec->cond == NULL ? (p->is_finally ? "always()" : "success()")
+                        : p->cond_replaces_success
+                            ? sl_expr_source(p->spec->cond)
+                            : sl_arena_printf(b->a, "success() && (%s)", sl_expr_source(p->spec->cond));
+    return p;
+}
+
+/** Indices of all instances of the needed written steps; shared by all instances of `at`. */
+static void link_needs(struct builder *b, size_t at, struct sl_plan_step *p, int extra)
+{
+    size_t n = b->spec->n_steps;
+    size_t total = extra >= 0 ? 1 : 0;
+    for (size_t j = 0; j < n; j++) {
+        total += b->has[at * n + j] ? b->count[j] : 0;
+    }
+    p->needs = SL_ARENA_ARRAY(b->a, uint32_t, total + 1);
+    for (size_t j = 0; j < n; j++) {
+        for (uint32_t k = 0; b->has[at * n + j] && k < b->count[j]; k++) {
+            p->needs[p->n_needs++] = b->first[j] + k;
+        }
+    }
+    if (extra >= 0) {
+        p->needs[p->n_needs++] = (uint32_t)extra;
+    }
+}
+
+static void add_champion(struct builder *b, size_t gate)
+{
+    int evaluated = sl_plan_spec_index(b->spec, b->spec->steps[gate].gate.evaluate);
+    if (evaluated < 0) {
+        return;
+    }
+    b->champion[gate] = (int)b->plan->n_steps;
+    struct sl_plan_step *p = add(b, (size_t)evaluated);
+    p->key = sl_arena_printf(b->a, "%s:champion", b->spec->steps[gate].id);
+    p->matrix = b->plan->steps[b->first[evaluated]].matrix;
+    p->is_champion_eval = true;
+    p->evaluated_step = b->first[evaluated];
+    p->effective_cond = "success() && the champion lacks this evaluation";
+    link_needs(b, gate, p, -1);
+}
+
+static int add_group(struct builder *b, size_t at, struct sl_value *instances, size_t n)
+{
+    const struct sl_step *s = &b->spec->steps[at];
+    if (wants_champion(s)) {
+        add_champion(b, at);
+    }
+    b->first[at] = b->plan->n_steps;
+    b->count[at] = (uint32_t)n;
+    for (size_t i = 0; i < n; i++) {
+        struct sl_plan_step *p = add(b, at);
+        p->matrix = instances[i];
+        p->key = s->matrix == NULL
+                     ? s->id
+                     : sl_arena_printf(b->a, "%s[%s]", s->id, sl_plan_matrix_text(&instances[i], b->a));
+        if (i == 0) {
+            link_needs(b, at, p, b->champion[at]);
+        } else { /* every instance needs the same steps */
+            p->needs = b->plan->steps[b->first[at]].needs;
+            p->n_needs = b->plan->steps[b->first[at]].n_needs;
+        }
+    }
+    if (b->champion[at] >= 0) {
+        b->plan->steps[b->champion[at]].gate_index = b->first[at];
+    }
+    return 0;
+}
+
+/** Dependents: counted, allocated, filled. */
+static void link_dependents(struct builder *b)
+{
+    struct sl_plan *p = b->plan;
+    uint32_t *fill = SL_ARENA_ARRAY(b->a, uint32_t, p->n_steps + 1U);
+    for (uint32_t i = 0; i < p->n_steps; i++) {
+        for (uint32_t k = 0; k < p->steps[i].n_needs; k++) {
+            p->steps[p->steps[i].needs[k]].n_dependents++;
+        }
+    }
+    for (uint32_t i = 0; i < p->n_steps; i++) {
+        p->steps[i].dependents = SL_ARENA_ARRAY(b->a, uint32_t, p->steps[i].n_dependents + 1U);
+    }
+    for (uint32_t i = 0; i < p->n_steps; i++) {
+        for (uint32_t k = 0; k < p->steps[i].n_needs; k++) {
+            uint32_t need = p->steps[i].needs[k];
+            p->steps[need].dependents[fill[need]++] = i;
+        }
+    }
+}
+
+static int expand(struct builder *b)
+{
+    size_t n = b->spec->n_steps;
+    struct sl_value **instances = SL_ARENA_ARRAY(b->a, struct sl_value *, n + 1);
+    size_t *counts = SL_ARENA_ARRAY(b->a, size_t, n + 1);
+    size_t total = 0;
+    for (size_t i = 0; i < n; i++) {
+        int rc = sl_plan_instances(&b->spec->steps[i], b->a, b->diags, &instances[i], &counts[i]);
+        if (rc < 0) {
+            return rc;
+        }
+        total += counts[i] + (wants_champion(&b->spec->steps[i]) ? 1 : 0);
+    }
+    if (total > SL_SPEC_EXPANSION_MAX + SL_SPEC_STEPS_MAX) {
+        sl_diag_add(b->diags, SL_SEV_ERROR, b->spec->steps[0].loc, (struct sl_str){0}, NULL,
+                    "the pipeline expands to %zu steps; at most %d are allowed", total,
+                    SL_SPEC_EXPANSION_MAX);
+        return -SL_EINVAL;
+    }
+    b->plan->steps = SL_ARENA_ARRAY(b->a, struct sl_plan_step, total + 1);
+    for (size_t k = 0; k < n; k++) {
+        int rc = add_group(b, b->order[k], instances[b->order[k]], counts[b->order[k]]);
+        if (rc < 0) {
+            return rc;
+        }
+    }
+    link_dependents(b);
+    return 0;
+}
+
+int sl_plan_build(const struct sl_spec *spec, const struct sl_param_value *params, struct sl_arena *a,
+                  struct sl_diags *diags, const struct sl_plan **ret)
+{
+    size_t n = spec->n_steps;
+    struct builder b = {.spec = spec, .a = a, .diags = diags};
+    b.plan = SL_ARENA_NEW(a, struct sl_plan);
+    b.has = SL_ARENA_ARRAY(a, bool, n * n + 1);
+    b.order = SL_ARENA_ARRAY(a, size_t, n + 1);
+    b.first = SL_ARENA_ARRAY(a, uint32_t, n + 1);
+    b.count = SL_ARENA_ARRAY(a, uint32_t, n + 1);
+    b.champion = SL_ARENA_ARRAY(a, int, n + 1);
+    for (size_t i = 0; i < n; i++) {
+        b.champion[i] = -1;
+        needs_of(spec, i, b.has + i * n);
+    }
+    b.plan->spec = spec;
+    b.plan->params = params;
+    b.plan->group_first = b.first;
+    b.plan->group_count = b.count;
+    int rc = sort(&b);
+    rc = rc < 0 ? rc : expand(&b);
+    if (rc == 0) {
+        *ret = b.plan;
+    }
+    return rc;
+}
