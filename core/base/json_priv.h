@@ -12,7 +12,7 @@ void sl_utf8_repair(const char *text, size_t len, struct sl_buf *out);
 
 /**
  * Shortest decimal of a finite double, laid out as ECMAScript's Number::toString does (the number
- * form of RFC 8785): 1e+21, 0.000001, 1e-7, 100.
+ * form of RFC 8785) below 2^63, with an exponent from there on: 1e+19, 0.000001, 1e-7, 100.
  *
  * @param out  receives the text with NUL; SL_NUMBER_TEXT bytes
  * @return     length without NUL

@@ -1,6 +1,6 @@
 /**
  * JSON out: escaped strings, shortest numbers, the canonical form (RFC 8785, with integers of 64
- * bits printed exactly) and the indented form.
+ * bits printed exactly and larger reals with an exponent) and the indented form.
  *
  * Thread: any. Must not: fail; bytes that are not UTF-8 become U+FFFD.
  */

@@ -1,5 +1,7 @@
 /**
- * The shortest decimal text of a double (ECMA-262 Number::toString, required by RFC 8785).
+ * The shortest decimal text of a double (ECMA-262 Number::toString, required by RFC 8785), but with
+ * an exponent from 2^63 on instead of from 10^21: readers that keep integers in 64 bits, ours among
+ * them, refuse longer digit strings.
  *
  * Thread: any. Must not: depend on the locale's decimal point; so digits are taken one by one and
  * read back in the form "digits e exponent".
@@ -91,10 +93,11 @@ size_t sl_number_text(double value, char out[SL_NUMBER_TEXT])
     }
     const char *sign = value < 0 ? "-" : "";
     int n = 0;
-    if (d.n <= d.point && d.point <= 21) {
+    bool plain = fabs(value) < 0x1p63; /* past it, digits alone would not read back as a number */
+    if (plain && d.n <= d.point) {
         n = snprintf(out, SL_NUMBER_TEXT, "%s%s%.*s", sign, d.digits, d.point - d.n,
                      "000000000000000000000");
-    } else if (d.point > 0 && d.point <= 21) {
+    } else if (plain && d.point > 0) {
         n = snprintf(out, SL_NUMBER_TEXT, "%s%.*s.%s", sign, d.point, d.digits, d.digits + d.point);
     } else if (d.point > -6 && d.point <= 0) {
         n = snprintf(out, SL_NUMBER_TEXT, "%s0.%.*s%s", sign, -d.point, "00000", d.digits);
