@@ -99,6 +99,9 @@ static void check_expansion(struct spec_loader *l, const struct sl_step *step, s
     const struct sl_matrix *m = step->matrix;
     size_t total = m->n_axes > 0 ? 1 : 0;
     for (size_t i = 0; i < m->n_axes && total <= SL_SPEC_EXPANSION_MAX; i++) {
+        if (m->axes[i].n > SPEC_AXIS_MAX) {
+            return; /* reported by the checker */
+        }
         total *= m->axes[i].n;
     }
     total += m->include != NULL ? m->include->list.n : 0;
