@@ -108,7 +108,7 @@ static void retry_later(struct sl_core_attempt *a)
     e->to = SL_STEP_BACKOFF;
     e->not_before_ms = s->not_before_ms;
     e->attempts = s->attempts;
-    snprintf(e->reason, sizeof(e->reason), "attempt %d: %s", a->number, a->outcome.reason);
+    snprintf(e->reason, sizeof(e->reason), "attempt %d: %.270s", a->number, a->outcome.reason);
     s->state = SL_STEP_BACKOFF;
     s->phase = PH_BACKOFF;
     s->att = NULL;

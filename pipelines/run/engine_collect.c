@@ -323,7 +323,9 @@ static void tidy(int dirfd)
 {
     static const char *const parts[] = {"work", "in", "out", "tmp"};
     for (size_t i = 0; i < SL_LEN(parts); i++) {
-        (void)sl_remove_tree_at(dirfd, parts[i], NULL); /* what stays costs space only */
+        if (sl_remove_tree_at(dirfd, parts[i], NULL) < 0) {
+            continue; /* what stays costs space only */
+        }
     }
 }
 

@@ -75,7 +75,7 @@ static int make_dirs(struct eng_attempt *ea, int *ret_fd, struct sl_err *err)
     if (fd < 0) {
         return fd;
     }
-    static const char *const parts[] = {"out", "tmp"};
+    static const char *const parts[] = {"in", "out", "tmp"};
     for (size_t i = 0; i < SL_LEN(parts) && rc == 0; i++) {
         rc = sl_mkdirs_at(fd, parts[i], 0755, err);
     }
