@@ -124,6 +124,19 @@ int sl_deploy_targets(struct sl_db *db, json_t **ret, struct sl_err *err)
 
 /* ---- the table --------------------------------------------------------------------------------------- */
 
+/** Reasons carry output of commands: control characters are shown, never sent to the terminal. */
+static void print_text(const char *text, struct sl_buf *out)
+{
+    for (const char *p = text; *p != '\0'; p++) {
+        unsigned char c = (unsigned char)*p;
+        if (c < 0x20 || c == 0x7F) {
+            sl_buf_printf(out, "\\x%02x", c);
+        } else {
+            sl_buf_putc(out, *p);
+        }
+    }
+}
+
 static void print_version(const json_t *d, struct sl_buf *out)
 {
     char text[SL_DEPLOY_ENTITY + 32];
@@ -163,7 +176,9 @@ static void print_row(const json_t *d, bool color, int64_t now_ms, struct sl_buf
     for (size_t i = 0; i < SL_LEN(notes); i++) {
         const char *text = sl_json_str(d, notes[i], "");
         if (text[0] != '\0') {
-            sl_buf_printf(out, "              %s%s\n", words[i], text);
+            sl_buf_printf(out, "              %s", words[i]);
+            print_text(text, out);
+            sl_buf_putc(out, '\n');
         }
     }
 }

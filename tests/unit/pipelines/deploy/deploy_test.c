@@ -371,6 +371,25 @@ SL_TEST(deploy, rollback__unhealthy__is_noted_and_stays)
     END_RIG(r);
 }
 
+SL_TEST(deploy, print__history__shows_live_first_and_no_control_characters)
+{
+    struct sl_buf out = SL_BUF_INIT(1 << 16);
+    static const char text[] =
+        "[{\"target\":\"api\",\"state\":\"failed\",\"entity\":\"m\",\"version\":2,\"kind\":"
+        "\"deploy\","
+        "\"reason\":\"printed \\u001b[2J\"},"
+        "{\"target\":\"api\",\"state\":\"live\",\"live\":true,\"entity\":\"m\",\"version\":1,"
+        "\"kind\":\"deploy\",\"live_at\":\"2026-01-01T00:00:00.000Z\",\"actor\":\"ann\"}]";
+    json_auto_t *list = sl_json_parse("list", text, sizeof(text) - 1, NULL);
+    int64_t now_ms = 0;
+    SL_CHECK(sl_time_parse("2026-01-01T00:01:30.000Z", &now_ms));
+    sl_deploy_print(list, false, now_ms, &out);
+    SL_CHECK_CONTAINS(sl_buf_str(&out), "printed \\x1b[2J");
+    SL_CHECK_CONTAINS(sl_buf_str(&out), "1m30s ago");
+    SL_CHECK(strstr(sl_buf_str(&out), "live  ") < strstr(sl_buf_str(&out), "failed  "));
+    sl_buf_release(&out);
+}
+
 SL_TEST(deploy, machine__every_state__is_reachable_and_named)
 {
     for (int s = 0; s < sl_deploy_machine.n_states; s++) {
