@@ -19,8 +19,12 @@
 
 #define SHIM_ERRNO_BASE 64 /* exit status of a shim that could not leave a record */
 
-/* argv[1] of the live process is the nonce. */
-static bool carries_nonce(pid_t pid, const char *nonce)
+/*
+ * Whether the process says that it is another attempt's: argv[1] is the nonce. A process that has
+ * just been executed has no arguments for some microseconds (the kernel lets its parent go on before
+ * it writes them), and a zombie has none any more: pid, start time and boot decide alone then.
+ */
+static bool denies_nonce(pid_t pid, const char *nonce)
 {
     char path[32];
     char text[256];
@@ -33,7 +37,7 @@ static bool carries_nonce(pid_t pid, const char *nonce)
     }
     text[n] = '\0';
     size_t first = strlen(text) + 1;
-    return first < (size_t)n && sl_streq(text + first, nonce);
+    return first >= (size_t)n || !sl_streq(text + first, nonce);
 }
 
 bool sl_local_find_shim(struct local_attempt *a, const struct sl_attempt_identity *id)
@@ -43,8 +47,7 @@ bool sl_local_find_shim(struct local_attempt *a, const struct sl_attempt_identit
     if (sl_proc_open_identity((pid_t)id->pid, id->start_time, id->boot_id, &pidfd, &why) < 0) {
         return false;
     }
-    /* A zombie has no command line any more; its end is read from the record. */
-    if (!carries_nonce((pid_t)id->pid, id->nonce)) {
+    if (denies_nonce((pid_t)id->pid, id->nonce)) {
         sl_cleanup_close(&pidfd);
         return false;
     }

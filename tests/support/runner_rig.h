@@ -3,6 +3,7 @@
 #define SL_RUNNER_RIG_H
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -12,6 +13,7 @@
 #include <unistd.h>
 
 #include "core/aio/loop.h"
+#include "core/aio/proc.h"
 #include "core/base/mem.h"
 #include "runners/runner.h"
 #include "tests/support/sl_test.h"
@@ -196,6 +198,24 @@ static SL_UNUSED void rig_dead_engine(struct rig *r, struct rig_attempt *a, cons
     (void)close(tell[0]);
     SL_CHECK_EQ_INT(kill(engine, SIGKILL), 0);
     SL_CHECK_EQ_INT(waitpid(engine, NULL, 0), engine);
+}
+
+/* A descriptor that becomes readable when the attempt's shim ends. */
+static SL_UNUSED int rig_shim_pidfd(const struct rig_attempt *a)
+{
+    const struct sl_attempt_identity *id = &a->handle.identity;
+    struct sl_err err = SL_ERR_INIT;
+    int pidfd = -1;
+    int rc = sl_proc_open_identity((pid_t)id->pid, id->start_time, id->boot_id, &pidfd, &err);
+    SL_CHECK(rc == 0 || rc == -SL_ENOTFOUND);
+    return pidfd;
+}
+
+static SL_UNUSED void rig_await_shim(int pidfd)
+{
+    struct pollfd p = {.fd = pidfd, .events = POLLIN};
+    SL_CHECK(pidfd < 0 || poll(&p, 1, -1) == 1);
+    sl_cleanup_close(&pidfd);
 }
 
 static SL_UNUSED void rig_adopt(struct rig *r, struct rig_attempt *a)

@@ -114,7 +114,7 @@ SL_TEST(runners_local, containment__daemonised_grandchildren__are_killed)
         SL_CHECK_EQ_INT(a.result.class, SL_CLASS_EXIT);
         SL_CHECK_EQ_INT(a.result.exit_code, 0);
         for (int i = 1; i <= 2; i++) {
-            char name[16];
+            char name[24];
             (void)snprintf(name, sizeof(name), "work/pid%d", i);
             char *path = sl_test_path(a.dir, name);
             char *text = sl_test_read(path, NULL);
@@ -346,9 +346,11 @@ SL_TEST(runners_local, adopt__pid_reused__is_not_taken_for_the_shim)
     rig_open(&r);
     rig_prepare(&r, &a);
     rig_dead_engine(&r, &a, "exit 0", false);
+    int shim = rig_shim_pidfd(&a);
     a.handle.identity.pid = getpid(); /* alive, but another process */
     rig_adopt(&r, &a);
     rig_wait(&r, &a);
+    rig_await_shim(shim); /* it removes its files at its own time */
     SL_CHECK_EQ_STR(sl_runner_class_name(a.result.class), "never_started");
     rig_free(&a);
     rig_close(&r);
