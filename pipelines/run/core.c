@@ -264,6 +264,7 @@ static void keep_key(struct sl_core_step *s, struct sl_decision *d)
     s->key_record = sl_take(d->key_record);
     s->key = d->key;
     s->has_key = true;
+    s->share = d->share;
 }
 
 void sl_core_decided(struct sl_core_run *r, uint32_t step, struct sl_decision *d)

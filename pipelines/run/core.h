@@ -55,6 +55,7 @@ struct sl_decision {
     enum sl_decide kind;
     char reason[300];
     bool has_key;
+    bool share; /* an identical step in flight may serve it: it waits for that one */
     struct sl_digest key;
     char *key_record;             /* canonical JSON, heap; the core takes it */
     struct sl_artifact *outputs;  /* CACHED: parallel to the step's outputs; arena of the run */
@@ -71,7 +72,7 @@ struct sl_core_step {
     struct sl_artifact *outputs;  /* parallel to spec outputs once ended well */
     char *key_record;             /* of the latest decision */
     struct sl_digest key;
-    bool has_key;
+    bool has_key, share;
 };
 
 struct sl_core_run {

@@ -186,6 +186,17 @@ static int judge(struct eng_attempt *ea, const struct eng_bound *b, struct sl_db
 
 /* ---- deploy and rollback -------------------------------------------------------------------------- */
 
+/** In a run with gates the override stands in their verdicts; it is not recorded a second time. */
+static const char *own_override(const struct eng_run *r)
+{
+    for (size_t i = 0; i < r->spec->n_steps; i++) {
+        if (r->spec->steps[i].action == SL_ACT_GATE) {
+            return NULL;
+        }
+    }
+    return r->record.override_reason;
+}
+
 static int deploy(struct eng_attempt *ea, const struct eng_bound *b, struct sl_err *err)
 {
     const struct eng_run *r = ea->run;
@@ -200,7 +211,7 @@ static int deploy(struct eng_attempt *ea, const struct eng_bound *b, struct sl_e
                                     .run_id = r->record.id,
                                     .attempt_id = ea->a->id,
                                     .actor = r->record.actor,
-                                    .override_reason = r->record.override_reason};
+                                    .override_reason = own_override(r)};
     if (order.target == NULL) {
         return sl_err_set(err, SL_EINVAL, "no target '%s'", d->target);
     }

@@ -118,6 +118,7 @@ static void make_key(struct deciding *x)
                              &r->record.runtime, &record, &x->d.key) == 0) {
         x->d.key_record = sl_json_canonical(record);
         x->d.has_key = true;
+        x->d.share = cacheable(r, &r->core.plan->steps[x->step]);
         json_decref(record);
     }
 }

@@ -23,7 +23,7 @@ static void drop(struct sl_core *c, struct flight *f)
 bool sl_flight_lead(struct sl_core *c, struct sl_core_run *r, uint32_t step)
 {
     struct sl_core_step *s = &r->steps[step];
-    if (!s->has_key) {
+    if (!s->has_key || !s->share) {
         return true;
     }
     struct flight *f = find(c, &s->key);
@@ -46,7 +46,7 @@ bool sl_flight_lead(struct sl_core *c, struct sl_core_run *r, uint32_t step)
 void sl_flight_land(struct sl_core *c, struct sl_core_run *r, uint32_t step)
 {
     struct sl_core_step *s = &r->steps[step];
-    struct flight *f = s->has_key ? find(c, &s->key) : NULL;
+    struct flight *f = s->has_key && s->share ? find(c, &s->key) : NULL;
     if (f == NULL || f->run != r || f->step != step) {
         return;
     }
