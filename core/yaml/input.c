@@ -10,6 +10,18 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+/* A caret in the middle of a megabyte helps nobody, and a hundred copies of it fill an arena. */
+static bool is_line_shown(const struct sl_yaml *y, struct sl_loc loc)
+{
+    const struct yaml_file *file = (const struct yaml_file *)(const void *)y;
+    size_t line = (size_t)loc.line;
+    if (loc.line < 1 || line > file->n_lines) {
+        return false;
+    }
+    size_t end = line < file->n_lines ? file->lines[line] : y->text.len;
+    return end - file->lines[line - 1] <= SL_YAML_SHOWN_LINE_MAX;
+}
+
 void sl_yaml_diag(const struct sl_yaml *y, struct sl_diags *d, enum sl_severity severity,
                   struct sl_loc loc, const char *hint, const char *fmt, ...)
 {
@@ -18,7 +30,8 @@ void sl_yaml_diag(const struct sl_yaml *y, struct sl_diags *d, enum sl_severity 
     va_start(args, fmt);
     (void)vsnprintf(message, sizeof(message), fmt, args); /* cut: messages are one line */
     va_end(args);
-    sl_diag_add(d, severity, loc, y->text, hint, "%s", message);
+    struct sl_str source = is_line_shown(y, loc) ? y->text : (struct sl_str){NULL, 0};
+    sl_diag_add(d, severity, loc, source, hint, "%s", message);
 }
 
 static bool is_char_start(char c)
@@ -107,6 +120,48 @@ static bool refuse_control(struct yaml_file *y, struct sl_diags *diags, size_t o
     return refuse(y, diags, offset, what);
 }
 
+static bool check_blank_lines(struct yaml_file *y, struct sl_diags *diags)
+{
+    const char *text = y->pub.text.ptr;
+    size_t blank = 0;
+    for (size_t line = 0; line < y->n_lines; line++) {
+        size_t at = y->lines[line];
+        size_t end = line + 1 < y->n_lines ? y->lines[line + 1] : y->pub.text.len;
+        while (at < end && strchr(" \t\r\n", text[at]) != NULL) {
+            at++;
+        }
+        blank = at == end ? blank + 1 : 0;
+        if (blank > SL_YAML_BLANK_LINES_MAX) {
+            char what[80];
+            (void)snprintf(what, sizeof(what), "more than %d blank lines in a row",
+                           SL_YAML_BLANK_LINES_MAX);
+            return refuse(y, diags, y->lines[line], what);
+        }
+    }
+    return true;
+}
+
+/* Brackets in texts are counted too, so the limit is far above what any text leaves open. */
+static bool check_brackets(struct yaml_file *y, struct sl_diags *diags)
+{
+    const char *text = y->pub.text.ptr;
+    size_t open = 0;
+    for (size_t i = 0; i < y->pub.text.len; i++) {
+        if (text[i] == '[' || text[i] == '{') {
+            open++;
+        } else if (open > 0 && (text[i] == ']' || text[i] == '}')) {
+            open--;
+        }
+        if (open > SL_YAML_OPEN_BRACKETS_MAX) {
+            char what[80];
+            (void)snprintf(what, sizeof(what), "more than %d open brackets",
+                           SL_YAML_OPEN_BRACKETS_MAX);
+            return refuse(y, diags, i, what);
+        }
+    }
+    return true;
+}
+
 bool sl_yaml_input_check(struct yaml_file *y, struct sl_diags *diags)
 {
     struct sl_str text = y->pub.text;
@@ -134,5 +189,5 @@ bool sl_yaml_input_check(struct yaml_file *y, struct sl_diags *diags)
                        (unsigned)(unsigned char)text.ptr[bad]);
         return refuse(y, diags, bad, what);
     }
-    return true;
+    return check_blank_lines(y, diags) && check_brackets(y, diags);
 }

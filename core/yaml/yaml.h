@@ -14,7 +14,10 @@
 #define SL_YAML_DEPTH_MAX  64                        /* nesting, counted through aliases */
 #define SL_YAML_NODES_MAX  200000                    /* as written, in one file */
 #define SL_YAML_VISITS_MAX 1000000                   /* after expansion of aliases and merges */
-#define SL_YAML_DOCS_MAX   1000
+/* What the tokeniser is not given: it is quadratic in the one and spends 350 bytes on each of the other. */
+#define SL_YAML_BLANK_LINES_MAX   200
+#define SL_YAML_OPEN_BRACKETS_MAX 200000
+#define SL_YAML_DOCS_MAX          1000
 
 enum sl_yaml_type {
     SL_YAML_NULL,

@@ -4,7 +4,8 @@
 
 #include "core/yaml/yaml.h"
 
-#define SL_YAML_ANCHORS_MAX 1000
+#define SL_YAML_ANCHORS_MAX    1000
+#define SL_YAML_SHOWN_LINE_MAX ((size_t)256 * 1024) /* bytes of a source line in a diagnostic */
 
 /** A node with what the budgets need: its size and height after expansion. */
 struct yaml_node {

@@ -237,6 +237,7 @@ static void loader_release(struct spec_loader *l)
     sl_vec_free(&l->names);
     sl_vec_free(&l->edges);
     sl_vec_free(&l->reported);
+    free(l->by_name);
     free(l);
 }
 

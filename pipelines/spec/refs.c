@@ -6,6 +6,7 @@
 #include "core/base/base.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "pipelines/spec/spec_priv.h"
 
@@ -128,13 +129,28 @@ static void check_axis(struct ref_check *c, const struct sl_expr_ref *ref)
 
 /* ---- steps ------------------------------------------------------------------------------------ */
 
+static int compare_names(const void *left, const void *right)
+{
+    const struct spec_step_name *a = left, *b = right;
+    return strcmp(a->name, b->name);
+}
+
+static void index_names(struct spec_loader *l)
+{
+    l->by_name = sl_calloc(l->steps.n + 1, sizeof(struct spec_step_name));
+    for (size_t i = 0; i < l->steps.n; i++) {
+        l->by_name[i] = (struct spec_step_name){.name = l->steps.items[i].id, .index = i};
+    }
+    qsort(l->by_name, l->steps.n, sizeof(struct spec_step_name), compare_names);
+}
+
+/* Its index, or the number of steps when there is none of that name. */
 static size_t find_step(struct spec_loader *l, const char *name)
 {
-    size_t i = 0;
-    while (i < l->steps.n && !sl_streq(l->steps.items[i].id, name)) {
-        i++;
-    }
-    return i;
+    struct spec_step_name wanted = {.name = name};
+    const struct spec_step_name *found =
+        bsearch(&wanted, l->by_name, l->steps.n, sizeof(struct spec_step_name), compare_names);
+    return found != NULL ? found->index : l->steps.n;
 }
 
 static const char **step_names(struct spec_loader *l)
@@ -286,6 +302,7 @@ static void check_names(struct spec_loader *l)
 
 void sl_spec_check_refs(struct spec_loader *l)
 {
+    index_names(l);
     for (size_t i = 0; i < l->uses.n; i++) {
         const struct spec_use *use = &l->uses.items[i];
         struct ref_check c = {.l = l, .use = use, .step = &l->steps.items[use->step]};

@@ -54,7 +54,8 @@ void sl_spec_check_script(struct spec_loader *l, const struct sl_yaml *y,
                           const struct sl_yaml_node *node, const char *what)
 {
     const char *text = node->text.ptr;
-    for (const char *p = strstr(text, "${{"); p != NULL; p = strstr(p, "${{")) {
+    size_t left = SPEC_SCRIPT_REPORTS_MAX;
+    for (const char *p = strstr(text, "${{"); p != NULL && left > 0; p = strstr(p, "${{"), left--) {
         const char *close = strstr(p, "}}");
         const char *end = close != NULL ? close + 2 : p + 3;
         struct sl_str expr =

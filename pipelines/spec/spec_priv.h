@@ -11,17 +11,18 @@
 #include "core/yaml/yaml.h"
 #include "pipelines/spec/spec.h"
 
-#define SPEC_TEXT_MAX     4096
-#define SPEC_NEEDS_MAX    1000
-#define SPEC_ARGV_MAX     1000
-#define SPEC_AXIS_MAX     100000
-#define SPEC_RULES_MAX    100
-#define SPEC_ITEMS_MAX    1000
-#define SPEC_PENDING_MAX  32
-#define SPEC_DOCS_MAX     200
-#define SPEC_PATTERNS_MAX 48
-#define SPEC_REGEX_MAX    256 /* bytes of a param's pattern */
-#define SPEC_FILES_MAX    (SL_SPEC_INCLUDES_MAX + 1)
+#define SPEC_TEXT_MAX           4096
+#define SPEC_NEEDS_MAX          1000
+#define SPEC_ARGV_MAX           1000
+#define SPEC_AXIS_MAX           100000
+#define SPEC_RULES_MAX          100
+#define SPEC_ITEMS_MAX          1000
+#define SPEC_PENDING_MAX        32
+#define SPEC_DOCS_MAX           200
+#define SPEC_SCRIPT_REPORTS_MAX 20 /* interpolations shown of one script */
+#define SPEC_PATTERNS_MAX       48
+#define SPEC_REGEX_MAX          256 /* bytes of a param's pattern */
+#define SPEC_FILES_MAX          (SL_SPEC_INCLUDES_MAX + 1)
 
 /* ---- the language as tables ------------------------------------------------------------------- */
 
@@ -163,6 +164,10 @@ struct spec_loader {
     SL_VEC(struct spec_name_use) names;
     SL_VEC(struct spec_edge) edges;
     SL_VEC(struct spec_reported) reported;
+    struct spec_step_name {
+        const char *name;
+        size_t index;
+    } * by_name; /* steps, sorted by name; on the heap */
     struct sl_spec *spec;
 };
 

@@ -232,6 +232,18 @@ SL_TEST(core_yaml_parse, anchors__at_and_past_the_limit)
     expect_limit("- &a 1\n", "", "", 1000, "more than 1000 anchors in one document");
 }
 
+SL_TEST(core_yaml_parse, blank_lines__at_and_past_the_limit)
+{
+    expect_limit(" \n", "a: |\n", "  x\n", SL_YAML_BLANK_LINES_MAX,
+                 "more than 200 blank lines in a row");
+}
+
+/* In a text, where the depth of lists does not matter. */
+SL_TEST(core_yaml_parse, open_brackets__at_and_past_the_limit)
+{
+    expect_limit("[", "a: '", "'\n", SL_YAML_OPEN_BRACKETS_MAX, "more than 200000 open brackets");
+}
+
 static void expect_depth(size_t depth, int rc)
 {
     struct fixture f;

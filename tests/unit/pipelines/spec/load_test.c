@@ -288,7 +288,7 @@ SL_TEST(pipelines_spec_load, include__merges_and_the_including_file_wins)
 SL_TEST(pipelines_spec_load, include__depth_and_count__are_limited)
 {
     struct memory_file files[64] = {{NULL, NULL}};
-    char paths[64][16];
+    char paths[64][32];
     char texts[64][160];
     struct fixture f = {.files = files};
     for (int i = 0; i < 40; i++) {
