@@ -17,13 +17,15 @@ struct binder {
 
 struct output_ref {
     const char *step, *output;
+    size_t whole; /* bytes of the expression: the reference must be all of it */
     bool star, found;
 };
 
 static void take_ref(const struct sl_expr_ref *ref, void *data)
 {
     struct output_ref *o = data;
-    if (!o->found && ref->n >= 4 && sl_streq(ref->parts[0], "steps") && sl_streq(ref->parts[2], "outputs")) {
+    if (!o->found && ref->width == o->whole && ref->n >= 4 && sl_streq(ref->parts[0], "steps") &&
+        sl_streq(ref->parts[2], "outputs")) {
         o->step = ref->parts[1];
         o->output = ref->parts[3];
         o->star = ref->n >= 5 && sl_streq(ref->parts[4], "*");
@@ -37,13 +39,15 @@ static bool names_output(const struct sl_tmpl *t, struct output_ref *ret)
     const struct sl_expr *x = sl_tmpl_single(t);
     *ret = (struct output_ref){0};
     if (x != NULL) {
+        ret->whole = strlen(sl_expr_source(x));
         sl_expr_refs(x, take_ref, ret);
     }
     return ret->found;
 }
 
 /** One artifact per instance of the step, in plan order. */
-static int outputs(struct binder *b, const struct output_ref *o, struct sl_bound_input *in, struct sl_err *err)
+static int outputs(struct binder *b, const struct output_ref *o, struct sl_bound_input *in,
+                   struct sl_err *err)
 {
     int group = sl_plan_spec_index(b->plan->spec, o->step);
     if (group < 0) {
@@ -52,8 +56,9 @@ static int outputs(struct binder *b, const struct output_ref *o, struct sl_bound
     uint32_t first = b->plan->group_first[group];
     uint32_t n = b->plan->group_count[group];
     if (!o->star && b->plan->spec->steps[group].matrix != NULL && n > 1) {
-        return sl_err_set(err, SL_EINVAL, "step '%s' has %u instances: write steps.%s.outputs.%s[*]", o->step,
-                          n, o->step, o->output);
+        return sl_err_set(err, SL_EINVAL,
+                          "step '%s' has %u instances: write steps.%s.outputs.%s[*]", o->step, n,
+                          o->step, o->output);
     }
     in->items = SL_ARENA_ARRAY(b->a, struct sl_artifact, n + 1U);
     in->item_names = SL_ARENA_ARRAY(b->a, const char *, n + 1U);
@@ -74,8 +79,8 @@ static int outputs(struct binder *b, const struct output_ref *o, struct sl_bound
 }
 
 /** A template that names one version: an output, or a registry reference of the given kind. */
-static int version(struct binder *b, const struct sl_tmpl *t, enum sl_entity entity, const char *what,
-                   struct sl_artifact *ret, struct sl_err *err)
+static int version(struct binder *b, const struct sl_tmpl *t, enum sl_entity entity,
+                   const char *what, struct sl_artifact *ret, struct sl_err *err)
 {
     struct output_ref o;
     struct sl_bound_input in = {0};
@@ -152,7 +157,8 @@ static void replace_models(struct binder *b, struct sl_bound_step *ret)
 /* ---- gates ---------------------------------------------------------------------------------------- */
 
 /** The dataset both sides are judged on: `on`, else the only one that the evaluating step reads. */
-static int bind_on(struct binder *b, const struct sl_step *gate, struct sl_bound_step *ret, struct sl_err *err)
+static int bind_on(struct binder *b, const struct sl_step *gate, struct sl_bound_step *ret,
+                   struct sl_err *err)
 {
     struct output_ref o;
     if (gate->gate.on != NULL) {
@@ -168,14 +174,16 @@ static int bind_on(struct binder *b, const struct sl_step *gate, struct sl_bound
     for (size_t i = 0; at >= 0 && i < b->plan->spec->steps[at].n_inputs; i++) {
         const struct sl_input *input = &b->plan->spec->steps[at].inputs[i];
         struct sl_bound_input in = {0};
-        if (bind_input(b, input, &in, NULL) == 0 && in.n == 1 && in.items[0].entity == SL_ENT_DATASET) {
+        if (bind_input(b, input, &in, NULL) == 0 && in.n == 1 &&
+            in.items[0].entity == SL_ENT_DATASET) {
             ret->on = in.items[0];
             n++;
         }
     }
     ret->has_on = n == 1;
     return n == 1 ? 0
-                  : sl_err_set(err, SL_EINVAL, "gate '%s': %zu datasets could be meant; say which with 'on:'",
+                  : sl_err_set(err, SL_EINVAL,
+                               "gate '%s': %zu datasets could be meant; say which with 'on:'",
                                gate->id, n);
 }
 
@@ -206,8 +214,9 @@ static int bind_env(struct binder *b, struct sl_bound_step *ret, struct sl_err *
     ret->env = SL_ARENA_ARRAY(b->a, struct sl_bound_env, s->n_env + 1);
     for (size_t i = 0; i < s->n_env; i++) {
         ret->env[i].name = s->env[i].name;
-        int rc = sl_plan_text(&b->scope, s->env[i].value, sl_arena_printf(b->a, "env '%s'", s->env[i].name),
-                              &ret->env[i].value, err);
+        int rc = sl_plan_text(&b->scope, s->env[i].value,
+                              sl_arena_printf(b->a, "env '%s'", s->env[i].name), &ret->env[i].value,
+                              err);
         if (rc < 0) {
             return rc;
         }
@@ -230,7 +239,8 @@ static int bind_argv(struct binder *b, struct sl_bound_step *ret, struct sl_err 
         return 0;
     }
     for (size_t i = 0; i < s->n_argv; i++) {
-        int rc = sl_plan_text(&b->scope, s->argv[i], sl_arena_printf(b->a, "command[%zu]", i), &ret->argv[i], err);
+        int rc = sl_plan_text(&b->scope, s->argv[i], sl_arena_printf(b->a, "command[%zu]", i),
+                              &ret->argv[i], err);
         if (rc < 0) {
             return rc;
         }

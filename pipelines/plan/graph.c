@@ -42,6 +42,9 @@ void sl_plan_step_refs(const struct sl_step *s, sl_expr_ref_fn fn, void *data)
     tmpl_refs(s->gate.candidate, fn, data);
     tmpl_refs(s->gate.champion, fn, data);
     tmpl_refs(s->gate.on, fn, data);
+    for (size_t i = 0; i < s->gate.n_require; i++) {
+        sl_expr_refs(s->gate.require[i].expr, fn, data);
+    }
     tmpl_refs(s->deploy.model, fn, data);
     tmpl_refs(s->rollback.to, fn, data);
 }
@@ -92,34 +95,46 @@ struct builder {
     const struct sl_spec *spec;
     struct sl_arena *a;
     struct sl_diags *diags;
-    bool *has;          /* n x n */
-    size_t *order;      /* written steps, topological */
+    bool *has;     /* n x n */
+    size_t *order; /* written steps, topological */
     struct sl_plan *plan;
     uint32_t *first, *count;
-    int *champion;      /* per written step: plan index of its champion evaluation, or -1 */
+    size_t edges;  /* stored so far */
+    int *champion; /* per written step: plan index of its champion evaluation, or -1 */
 };
+
+static int fail_cycle(struct builder *b)
+{
+    sl_diag_add(b->diags, SL_SEV_ERROR, b->spec->steps[0].loc, (struct sl_str){0}, NULL,
+                "the steps need each other in a cycle");
+    return -SL_EINVAL;
+}
 
 /** Kahn's algorithm, keeping the written order among what is free. */
 static int sort(struct builder *b)
 {
     size_t n = b->spec->n_steps;
-    bool *placed = SL_ARENA_ARRAY(b->a, bool, n + 1);
+    size_t *needs_left = SL_ARENA_ARRAY(b->a, size_t, n + 1); /* SIZE_MAX once placed */
+    for (size_t i = 0; i < n; i++) {
+        for (size_t j = 0; j < n; j++) {
+            needs_left[i] += b->has[i * n + j];
+        }
+    }
     for (size_t k = 0; k < n; k++) {
-        size_t pick = n;
-        for (size_t i = 0; i < n && pick == n; i++) {
-            bool free_now = !placed[i];
-            for (size_t j = 0; j < n && free_now; j++) {
-                free_now = !b->has[i * n + j] || placed[j];
-            }
-            pick = free_now ? i : n;
+        size_t pick = 0;
+        while (pick < n && needs_left[pick] != 0) {
+            pick++;
         }
         if (pick == n) {
-            sl_diag_add(b->diags, SL_SEV_ERROR, b->spec->steps[0].loc, (struct sl_str){0}, NULL,
-                        "the steps need each other in a cycle");
-            return -SL_EINVAL;
+            return fail_cycle(b);
         }
-        placed[pick] = true;
+        needs_left[pick] = SIZE_MAX;
         b->order[k] = pick;
+        for (size_t i = 0; i < n; i++) {
+            if (b->has[i * n + pick]) {
+                needs_left[i]--;
+            }
+        }
     }
     return 0;
 }
@@ -138,20 +153,32 @@ static struct sl_plan_step *add(struct builder *b, size_t spec_index)
     p->group = (uint32_t)spec_index;
     p->is_finally = p->spec->is_finally;
     p->cond_replaces_success = p->spec->cond != NULL && sl_expr_mentions_status(p->spec->cond);
-    p->effective_cond = p->spec->cond == NULL ? (p->is_finally ? "always()" : "success()")
-                        : p->cond_replaces_success
-                            ? sl_expr_source(p->spec->cond)
-                            : sl_arena_printf(b->a, "success() && (%s)", sl_expr_source(p->spec->cond));
+    p->effective_cond =
+        p->spec->cond == NULL ? (p->is_finally ? "always()" : "success()")
+        : p->cond_replaces_success || p->is_finally
+            ? sl_expr_source(p->spec->cond)
+            : sl_arena_printf(b->a, "success() && (%s)", sl_expr_source(p->spec->cond));
     return p;
 }
 
+static int fail_edges(struct builder *b, const struct sl_step *at)
+{
+    sl_diag_add(b->diags, SL_SEV_ERROR, at->loc, (struct sl_str){0}, NULL,
+                "the pipeline expands to more than %d edges between steps", SL_PLAN_EDGES_MAX);
+    return -SL_EINVAL;
+}
+
 /** Indices of all instances of the needed written steps; shared by all instances of `at`. */
-static void link_needs(struct builder *b, size_t at, struct sl_plan_step *p, int extra)
+static int link_needs(struct builder *b, size_t at, struct sl_plan_step *p, int extra)
 {
     size_t n = b->spec->n_steps;
     size_t total = extra >= 0 ? 1 : 0;
     for (size_t j = 0; j < n; j++) {
         total += b->has[at * n + j] ? b->count[j] : 0;
+    }
+    b->edges += total;
+    if (b->edges > SL_PLAN_EDGES_MAX) {
+        return fail_edges(b, p->spec);
     }
     p->needs = SL_ARENA_ARRAY(b->a, uint32_t, total + 1);
     for (size_t j = 0; j < n; j++) {
@@ -162,13 +189,14 @@ static void link_needs(struct builder *b, size_t at, struct sl_plan_step *p, int
     if (extra >= 0) {
         p->needs[p->n_needs++] = (uint32_t)extra;
     }
+    return 0;
 }
 
-static void add_champion(struct builder *b, size_t gate)
+static int add_champion(struct builder *b, size_t gate)
 {
     int evaluated = sl_plan_spec_index(b->spec, b->spec->steps[gate].gate.evaluate);
     if (evaluated < 0) {
-        return;
+        return 0;
     }
     b->champion[gate] = (int)b->plan->n_steps;
     struct sl_plan_step *p = add(b, (size_t)evaluated);
@@ -177,25 +205,49 @@ static void add_champion(struct builder *b, size_t gate)
     p->is_champion_eval = true;
     p->evaluated_step = b->first[evaluated];
     p->effective_cond = "success() && the champion lacks this evaluation";
-    link_needs(b, gate, p, -1);
+    return link_needs(b, gate, p, -1);
+}
+
+/** Keys name steps for users and in the store: a matrix may not give one name to two instances. */
+static int check_keys(struct builder *b, size_t at)
+{
+    const struct sl_plan_step *steps = b->plan->steps + b->first[at];
+    size_t n = b->count[at];
+    size_t room = 2;
+    while (room < n * 2) {
+        room *= 2;
+    }
+    _cleanup_(free)
+    uint32_t *table = sl_calloc(room, sizeof(uint32_t)); /* index + 1 */
+    for (uint32_t i = 0; i < n; i++) {
+        size_t slot = sl_xxh3(steps[i].key, strlen(steps[i].key)) & (room - 1);
+        while (table[slot] != 0 && !sl_streq(steps[table[slot] - 1].key, steps[i].key)) {
+            slot = (slot + 1) & (room - 1);
+        }
+        if (table[slot] != 0) {
+            sl_diag_add(b->diags, SL_SEV_ERROR, steps[i].spec->loc, (struct sl_str){0}, NULL,
+                        "the matrix gives the name '%.200s' to two steps", steps[i].key);
+            return -SL_EINVAL;
+        }
+        table[slot] = i + 1;
+    }
+    return 0;
 }
 
 static int add_group(struct builder *b, size_t at, struct sl_value *instances, size_t n)
 {
     const struct sl_step *s = &b->spec->steps[at];
-    if (wants_champion(s)) {
-        add_champion(b, at);
-    }
+    int rc = wants_champion(s) ? add_champion(b, at) : 0;
     b->first[at] = b->plan->n_steps;
     b->count[at] = (uint32_t)n;
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < n && rc == 0; i++) {
         struct sl_plan_step *p = add(b, at);
         p->matrix = instances[i];
-        p->key = s->matrix == NULL
-                     ? s->id
-                     : sl_arena_printf(b->a, "%s[%s]", s->id, sl_plan_matrix_text(&instances[i], b->a));
+        p->key = s->matrix == NULL ? s->id
+                                   : sl_arena_printf(b->a, "%s[%s]", s->id,
+                                                     sl_plan_matrix_text(&instances[i], b->a));
         if (i == 0) {
-            link_needs(b, at, p, b->champion[at]);
+            rc = link_needs(b, at, p, b->champion[at]);
         } else { /* every instance needs the same steps */
             p->needs = b->plan->steps[b->first[at]].needs;
             p->n_needs = b->plan->steps[b->first[at]].n_needs;
@@ -204,28 +256,55 @@ static int add_group(struct builder *b, size_t at, struct sl_value *instances, s
     if (b->champion[at] >= 0) {
         b->plan->steps[b->champion[at]].gate_index = b->first[at];
     }
-    return 0;
+    return rc == 0 && s->matrix != NULL ? check_keys(b, at) : rc;
 }
 
-/** Dependents: counted, allocated, filled. */
-static void link_dependents(struct builder *b)
+/** What depends on every instance of a written step: written steps that need it, and, where those are
+ * gates, their champion evaluations. Counts into *n; fills `out` unless NULL. */
+static void collect_dependents(const struct builder *b, size_t of, uint32_t *n, uint32_t *out)
 {
-    struct sl_plan *p = b->plan;
-    uint32_t *fill = SL_ARENA_ARRAY(b->a, uint32_t, p->n_steps + 1U);
-    for (uint32_t i = 0; i < p->n_steps; i++) {
-        for (uint32_t k = 0; k < p->steps[i].n_needs; k++) {
-            p->steps[p->steps[i].needs[k]].n_dependents++;
+    *n = 0;
+    for (size_t k = 0; k < b->spec->n_steps; k++) {
+        size_t at = b->order[k];
+        if (!b->has[at * b->spec->n_steps + of]) {
+            continue;
+        }
+        uint32_t from = b->champion[at] >= 0 ? (uint32_t)b->champion[at] : b->first[at];
+        for (uint32_t i = from; i < b->first[at] + b->count[at]; i++) {
+            if (out != NULL) {
+                out[*n] = i;
+            }
+            (*n)++;
         }
     }
-    for (uint32_t i = 0; i < p->n_steps; i++) {
-        p->steps[i].dependents = SL_ARENA_ARRAY(b->a, uint32_t, p->steps[i].n_dependents + 1U);
-    }
-    for (uint32_t i = 0; i < p->n_steps; i++) {
-        for (uint32_t k = 0; k < p->steps[i].n_needs; k++) {
-            uint32_t need = p->steps[i].needs[k];
-            p->steps[need].dependents[fill[need]++] = i;
+}
+
+/** Dependents: the instances of one written step have the same ones and share the array. */
+static int link_dependents(struct builder *b)
+{
+    struct sl_plan_step *steps = b->plan->steps;
+    for (size_t at = 0; at < b->spec->n_steps; at++) {
+        uint32_t n = 0;
+        collect_dependents(b, at, &n, NULL);
+        b->edges += n;
+        if (b->edges > 2 * (size_t)SL_PLAN_EDGES_MAX) { /* needs and dependents */
+            return fail_edges(b, &b->spec->steps[at]);
+        }
+        uint32_t *shared = SL_ARENA_ARRAY(b->a, uint32_t, n + 1U);
+        collect_dependents(b, at, &n, shared);
+        for (uint32_t i = b->first[at]; i < b->first[at] + b->count[at]; i++) {
+            steps[i].dependents = shared;
+            steps[i].n_dependents = n;
+        }
+        if (b->champion[at] >= 0) { /* its gate waits for it */
+            struct sl_plan_step *champion = &steps[b->champion[at]];
+            champion->dependents = SL_ARENA_ARRAY(b->a, uint32_t, b->count[at] + 1U);
+            for (uint32_t i = 0; i < b->count[at]; i++) {
+                champion->dependents[champion->n_dependents++] = b->first[at] + i;
+            }
         }
     }
+    return 0;
 }
 
 static int expand(struct builder *b)
@@ -254,17 +333,16 @@ static int expand(struct builder *b)
             return rc;
         }
     }
-    link_dependents(b);
-    return 0;
+    return link_dependents(b);
 }
 
-int sl_plan_build(const struct sl_spec *spec, const struct sl_param_value *params, struct sl_arena *a,
-                  struct sl_diags *diags, const struct sl_plan **ret)
+int sl_plan_build(const struct sl_spec *spec, const struct sl_param_value *params,
+                  struct sl_arena *a, struct sl_diags *diags, const struct sl_plan **ret)
 {
     size_t n = spec->n_steps;
     struct builder b = {.spec = spec, .a = a, .diags = diags};
     b.plan = SL_ARENA_NEW(a, struct sl_plan);
-    b.has = SL_ARENA_ARRAY(a, bool, n * n + 1);
+    b.has = SL_ARENA_ARRAY(a, bool, n *n + 1);
     b.order = SL_ARENA_ARRAY(a, size_t, n + 1);
     b.first = SL_ARENA_ARRAY(a, uint32_t, n + 1);
     b.count = SL_ARENA_ARRAY(a, uint32_t, n + 1);

@@ -63,7 +63,8 @@ static bool is_axis(const struct sl_matrix *m, const char *name)
 }
 
 /** Whether an include entry names this instance by every axis that it mentions. */
-static bool extends(const struct sl_matrix *m, const struct sl_value *instance, const struct sl_value *entry)
+static bool extends(const struct sl_matrix *m, const struct sl_value *instance,
+                    const struct sl_value *entry)
 {
     for (size_t i = 0; i < entry->map.n; i++) {
         const struct sl_value_field *f = &entry->map.fields[i];
@@ -92,7 +93,8 @@ static void extend(struct sl_value *instance, const struct sl_value *entry, stru
 }
 
 /** As in GitHub's matrices: an entry adds its fields to the combinations it fits, else it is a new one. */
-static size_t include(const struct sl_matrix *m, struct sl_value *list, size_t n, struct sl_arena *a)
+static size_t include(const struct sl_matrix *m, struct sl_value *list, size_t n,
+                      struct sl_arena *a)
 {
     size_t original = n;
     for (size_t e = 0; m->include != NULL && e < m->include->list.n; e++) {
@@ -124,7 +126,8 @@ int sl_plan_instances(const struct sl_step *s, struct sl_arena *a, struct sl_dia
     size_t extra = m->include != NULL ? m->include->list.n : 0;
     if (total + extra > SL_SPEC_EXPANSION_MAX) {
         sl_diag_add(diags, SL_SEV_ERROR, s->loc, (struct sl_str){0}, NULL,
-                    "step '%s': the matrix expands to more than %d steps", s->id, SL_SPEC_EXPANSION_MAX);
+                    "step '%s': the matrix expands to more than %d steps", s->id,
+                    SL_SPEC_EXPANSION_MAX);
         return -SL_EINVAL;
     }
     struct sl_value *list = SL_ARENA_ARRAY(a, struct sl_value, total + extra + 1);
@@ -147,7 +150,8 @@ int sl_plan_instances(const struct sl_step *s, struct sl_arena *a, struct sl_dia
 
 const char *sl_plan_matrix_text(const struct sl_value *matrix, struct sl_arena *a)
 {
-    _cleanup_(buf) struct sl_buf b = SL_BUF_INIT(64 * 1024);
+    _cleanup_(buf)
+    struct sl_buf b = SL_BUF_INIT(64 * 1024);
     if (matrix->type != SL_V_MAP) {
         return "";
     }

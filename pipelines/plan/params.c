@@ -1,32 +1,29 @@
 /* Parameter values: typed, bounded, with their origin. Pure. */
 #include "core/base/base.h"
 
-#include <regex.h>
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "core/expr/regex.h"
 #include "pipelines/plan/plan_priv.h"
 
 static const char *const type_names[] = {"string", "int", "float", "bool"};
 
-static void complain(struct sl_diags *d, const struct sl_param_arg *arg, const char *hint, const char *text)
+static void complain(struct sl_diags *d, const struct sl_param_arg *arg, const char *hint,
+                     const char *text)
 {
     struct sl_loc loc = {.file = arg->origin};
-    sl_diag_add(d, SL_SEV_ERROR, loc, (struct sl_str){0}, hint, "parameter '%s': %s", arg->name, text);
+    sl_diag_add(d, SL_SEV_ERROR, loc, (struct sl_str){0}, hint, "parameter '%s': %s", arg->name,
+                text);
 }
 
-static bool convert(const struct sl_param *p, const char *text, struct sl_arena *a, struct sl_value *ret)
+static bool convert(const struct sl_param *p, const char *text, struct sl_arena *a,
+                    struct sl_value *ret)
 {
     switch (p->type) {
-    case SL_PARAM_STRING:
-        *ret = sl_value_str(a, text);
-        return true;
-    case SL_PARAM_INT:
-        ret->type = SL_V_INT;
-        return sl_parse_i64(text, &ret->i);
-    case SL_PARAM_FLOAT:
-        ret->type = SL_V_DOUBLE;
-        return sl_parse_double(text, &ret->d);
+    case SL_PARAM_STRING: *ret = sl_value_str(a, text); return true;
+    case SL_PARAM_INT: ret->type = SL_V_INT; return sl_parse_i64(text, &ret->i);
+    case SL_PARAM_FLOAT: ret->type = SL_V_DOUBLE; return sl_parse_double(text, &ret->d);
     case SL_PARAM_BOOL:
         ret->type = SL_V_BOOL;
         ret->b = sl_streq(text, "true");
@@ -52,24 +49,28 @@ static bool is_choice(const struct sl_param *p, const struct sl_value *v)
     return p->n_choices == 0;
 }
 
-static bool matches(const struct sl_param *p, const char *text)
+/** The spec's reader compiled the pattern once already: here it is known to be well formed. */
+static bool matches(const struct sl_param *p, const char *text, struct sl_arena *a)
 {
-    regex_t re;
-    if (p->pattern == NULL || regcomp(&re, p->pattern, REG_EXTENDED | REG_NOSUB) != 0) {
+    size_t at = 0;
+    const char *msg = NULL;
+    if (p->pattern == NULL) {
         return true;
     }
-    bool ok = regexec(&re, text, 0, NULL, 0) == 0;
-    regfree(&re);
-    return ok;
+    const struct sl_regex *re = sl_regex_compile(a, sl_str_c(p->pattern), &at, &msg);
+    return re == NULL || sl_regex_search(re, sl_str_c(text));
 }
 
 static void take(const struct sl_param *p, const struct sl_param_arg *arg, struct sl_arena *a,
                  struct sl_diags *d, struct sl_param_value *out)
 {
     struct sl_value v = {0};
-    if (!convert(p, arg->value, a, &v)) {
-        complain(d, arg, NULL,
-                 sl_arena_printf(a, "expected %s, found '%.100s'", type_names[p->type], arg->value));
+    if (sl_utf8_check(arg->value, strlen(arg->value)) < strlen(arg->value)) {
+        complain(d, arg, NULL, "its value is not valid UTF-8");
+    } else if (!convert(p, arg->value, a, &v)) {
+        complain(
+            d, arg, NULL,
+            sl_arena_printf(a, "expected %s, found '%.100s'", type_names[p->type], arg->value));
     } else if (!in_bounds(p, &v)) {
         const char *low = p->has_min ? sl_arena_printf(a, "at least %g", p->min) : "";
         const char *high = p->has_max ? sl_arena_printf(a, "at most %g", p->max) : "";
@@ -77,10 +78,12 @@ static void take(const struct sl_param *p, const struct sl_param_arg *arg, struc
                  sl_arena_printf(a, "%.100s is out of bounds: %s%s%s", arg->value, low,
                                  p->has_min && p->has_max ? " and " : "", high));
     } else if (!is_choice(p, &v)) {
-        complain(d, arg, NULL, sl_arena_printf(a, "'%.100s' is not one of its choices", arg->value));
-    } else if (!matches(p, arg->value)) {
         complain(d, arg, NULL,
-                 sl_arena_printf(a, "'%.100s' does not match pattern '%s'", arg->value, p->pattern));
+                 sl_arena_printf(a, "'%.100s' is not one of its choices", arg->value));
+    } else if (!matches(p, arg->value, a)) {
+        complain(
+            d, arg, NULL,
+            sl_arena_printf(a, "'%.100s' does not match pattern '%s'", arg->value, p->pattern));
     } else {
         out->value = v;
         out->origin = arg->origin;
@@ -96,7 +99,8 @@ static void unknown(const struct sl_spec *spec, const struct sl_param_arg *arg, 
     }
     const char *near = sl_nearest(arg->name, names, spec->n_params);
     complain(d, arg, NULL,
-             near != NULL ? sl_arena_printf(a, "the pipeline has no such parameter; did you mean '%s'?", near)
+             near != NULL ? sl_arena_printf(
+                                a, "the pipeline has no such parameter; did you mean '%s'?", near)
                           : "the pipeline has no such parameter");
 }
 

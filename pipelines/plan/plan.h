@@ -9,6 +9,8 @@
 #include "core/base/hash.h"
 #include "pipelines/spec/spec.h"
 
+#define SL_PLAN_EDGES_MAX 20000000 /* stored edges: the instances of one step share theirs */
+
 /* ---- parameters ------------------------------------------------------------------------------- */
 
 struct sl_param_arg { /* one `-p name=value` or one entry of a parameter file */
@@ -32,20 +34,20 @@ int sl_plan_params(const struct sl_spec *spec, const struct sl_param_arg *args, 
 /** One concrete step. Index in sl_plan.steps is its identity within a run. */
 struct sl_plan_step {
     const struct sl_step *spec;
-    const char *key;      /* "train" or "train[seed=2]" (axis order as written) or "gate:champion" */
+    const char *key; /* "train" or "train[seed=2]" (axis order as written) or "gate:champion" */
     struct sl_value matrix; /* SL_V_MAP of this instance; SL_V_NULL without a matrix */
-    uint32_t *needs;      /* indices; deduplicated */
+    uint32_t *needs;        /* indices; deduplicated; instances of one matrix share both arrays */
     uint32_t *dependents;
     uint32_t n_needs, n_dependents;
     const char *effective_cond; /* text: "success()" or the `if` as written, as `plan` shows it */
     bool cond_replaces_success; /* the `if` mentions a status */
-    uint32_t group;       /* index of the spec step: instances of one matrix share it */
+    uint32_t group;             /* index of the spec step: instances of one matrix share it */
     bool is_finally;
     /* Inserted champion evaluation: runs spec (gate.evaluate's step) with its model input replaced by
      * the gate's champion; skipped when there is no champion or it has that evaluation already. */
     bool is_champion_eval;
-    uint32_t gate_index;      /* of a champion evaluation: the gate step it serves */
-    uint32_t evaluated_step;  /* of a champion evaluation: the plan step it repeats */
+    uint32_t gate_index;     /* of a champion evaluation: the gate step it serves */
+    uint32_t evaluated_step; /* of a champion evaluation: the plan step it repeats */
 };
 
 struct sl_plan {
@@ -67,9 +69,9 @@ int sl_plan_build(const struct sl_spec *spec, const struct sl_param_value *param
 /** A version as steps pass it around. Texts live as long as the run. */
 struct sl_artifact {
     enum sl_entity entity;
-    const char *name;          /* "default/churn"; "" when unnamed */
-    int64_t version;           /* vN; 0 when unnamed */
-    struct sl_digest digest;   /* manifest digest: the identity */
+    const char *name;        /* "default/churn"; "" when unnamed */
+    int64_t version;         /* vN; 0 when unnamed */
+    struct sl_digest digest; /* manifest digest: the identity */
 };
 
 /** What the planner asks about steps that already ended and about the world. */
@@ -79,7 +81,8 @@ struct sl_plan_world {
     /* output of an ended step; NULL while unknown or absent */
     const struct sl_artifact *(*step_output)(void *data, uint32_t step, const char *output);
     /* registry reference -> version; negative code with err when unknown */
-    int (*resolve)(void *data, enum sl_entity entity, const char *ref, struct sl_artifact *ret, struct sl_err *err);
+    int (*resolve)(void *data, enum sl_entity entity, const char *ref, struct sl_artifact *ret,
+                   struct sl_err *err);
     const char *run_id;
     int64_t run_number;
     const char *run_status; /* for finally: status so far */
@@ -98,7 +101,7 @@ struct sl_bound_input {
     struct sl_artifact *items; /* one, or several for `[*]`; ordered by plan step */
     size_t n;
     bool is_list;
-    const char **item_names;   /* of a list: matrix text of each ("seed=2"), else index */
+    const char **item_names; /* of a list: matrix text of each ("seed=2"), else index */
 };
 
 struct sl_bound_env {
@@ -112,10 +115,12 @@ struct sl_bound_step {
     struct sl_bound_env *env;
     size_t n_env;
     const char **argv; /* NULL-terminated: {"/bin/sh","-eu","-c",run} for run, or the command */
-    const char **output_names; /* entity name per output ("" when unnamed), parallel to spec->outputs */
+    const char *
+        *output_names; /* entity name per output ("" when unnamed), parallel to spec->outputs */
     /* parameters that the step mentions, as {name: value}: part of the key, and what $SLUICE_PARAMS holds */
     json_t *used_params; /* borrowed by the arena's owner: released by sl_bound_step_release */
-    struct sl_artifact candidate, champion, on; /* gates and deploys: candidate/model, champion, dataset */
+    struct sl_artifact candidate, champion,
+        on; /* gates and deploys: candidate/model, champion, dataset */
     bool has_champion, has_on;
 };
 
@@ -127,14 +132,15 @@ void sl_bound_step_release(struct sl_bound_step *b);
 /**
  * The canonical cache record of a bound step and its SHA-256:
  * {"schema":1,"action":...,"command":[...],"code":{"digest":...} or per-path digests of declared code,
- *  "runtime":{...},"params":{used},"env":{declared},"inputs":{name:[digest...]},"outputs":{name:spec},"seed"?}
+ *  "runtime":{...},"matrix":{...},"params":{used},"env":{declared},"inputs":{name:[digest...]},"outputs":{name:spec},"seed"?}
  *
  * @param code_digest   digest of the used code content (declared paths or whole snapshot)
  * @param runtime_digest digest that names the environment
  */
-int sl_plan_cache_record(const struct sl_plan *plan, uint32_t step, const struct sl_bound_step *bound,
-                         const struct sl_digest *code_digest, const struct sl_digest *runtime_digest,
-                         json_t **ret_record, struct sl_digest *ret_key);
+int sl_plan_cache_record(const struct sl_plan *plan, uint32_t step,
+                         const struct sl_bound_step *bound, const struct sl_digest *code_digest,
+                         const struct sl_digest *runtime_digest, json_t **ret_record,
+                         struct sl_digest *ret_key);
 
 /** Exactly the differing fields of two records, as an array of {"field","old","new"}. New reference. */
 json_t *sl_plan_diff_records(const json_t *old_record, const json_t *new_record);

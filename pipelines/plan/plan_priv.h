@@ -30,7 +30,7 @@ void sl_plan_scope_init(struct sl_plan_scope *s, const struct sl_plan *plan, uin
 /** Makes the steps that the expression or template mentions known to the scope. One of x, t is NULL. */
 void sl_plan_scope_load(struct sl_plan_scope *s, const struct sl_expr *x, const struct sl_tmpl *t);
 /** Evaluates a template to text in the arena. Errors name `what`. */
-int sl_plan_text(struct sl_plan_scope *s, const struct sl_tmpl *t, const char *what, const char **ret,
-                 struct sl_err *err);
+int sl_plan_text(struct sl_plan_scope *s, const struct sl_tmpl *t, const char *what,
+                 const char **ret, struct sl_err *err);
 
 #endif

@@ -32,7 +32,8 @@ static json_t *inputs_json(const struct sl_bound_step *b)
         for (size_t k = 0; in->is_list && k < in->n; k++) {
             json_object_set_new(value, in->item_names[k], digest_json(&in->items[k].digest));
         }
-        json_object_set_new(all, in->input->name, in->is_list ? value : digest_json(&in->items[0].digest));
+        json_object_set_new(all, in->input->name,
+                            in->is_list ? value : digest_json(&in->items[0].digest));
     }
     return all;
 }
@@ -51,9 +52,9 @@ static json_t *outputs_json(const struct sl_step *s, const struct sl_bound_step 
     json_t *all = json_object();
     for (size_t i = 0; i < s->n_outputs; i++) {
         json_object_set_new(all, s->outputs[i].name,
-                            json_pack("{s:i, s:s, s:s?, s:b}", "entity", (int)s->outputs[i].entity, "name",
-                                      b->output_names[i], "path", s->outputs[i].path, "metrics",
-                                      s->outputs[i].metrics));
+                            json_pack("{s:i, s:s, s:s?, s:b}", "entity", (int)s->outputs[i].entity,
+                                      "name", b->output_names[i], "path", s->outputs[i].path,
+                                      "metrics", s->outputs[i].metrics));
     }
     return all;
 }
@@ -67,18 +68,22 @@ static json_t *code_json(const struct sl_step *s, const struct sl_digest *digest
     return json_pack("{s:o, s:o}", "digest", digest_json(digest), "paths", paths);
 }
 
-int sl_plan_cache_record(const struct sl_plan *plan, uint32_t step, const struct sl_bound_step *bound,
-                         const struct sl_digest *code_digest, const struct sl_digest *runtime_digest,
-                         json_t **ret_record, struct sl_digest *ret_key)
+int sl_plan_cache_record(const struct sl_plan *plan, uint32_t step,
+                         const struct sl_bound_step *bound, const struct sl_digest *code_digest,
+                         const struct sl_digest *runtime_digest, json_t **ret_record,
+                         struct sl_digest *ret_key)
 {
     const struct sl_plan_step *p = &plan->steps[step];
-    json_t *r = json_pack("{s:i, s:s, s:b, s:o, s:o, s:o, s:O, s:o, s:o, s:o}", "schema", RECORD_SCHEMA,
-                          "action", sl_action_name(p->spec->action), "champion", p->is_champion_eval,
-                          "command", argv_json(bound), "code", code_json(p->spec, code_digest), "runtime",
-                          digest_json(runtime_digest), "params", bound->used_params, "env", env_json(bound),
-                          "inputs", inputs_json(bound), "outputs", outputs_json(p->spec, bound));
+    json_t *r = json_pack("{s:i, s:s, s:b, s:o, s:o, s:o, s:o*, s:O, s:o, s:o, s:o}", "schema",
+                          RECORD_SCHEMA, "action", sl_action_name(p->spec->action), "champion",
+                          p->is_champion_eval, "command", argv_json(bound), "code",
+                          code_json(p->spec, code_digest), "runtime", digest_json(runtime_digest),
+                          "matrix", p->matrix.type == SL_V_MAP ? sl_value_json(&p->matrix) : NULL,
+                          "params", bound->used_params, "env", env_json(bound), "inputs",
+                          inputs_json(bound), "outputs", outputs_json(p->spec, bound));
     SL_ASSERT(r != NULL);
-    _cleanup_(free) char *text = sl_json_canonical(r);
+    _cleanup_(free)
+    char *text = sl_json_canonical(r);
     sl_sha256(text, strlen(text), ret_key);
     *ret_record = r;
     return 0;
@@ -88,7 +93,8 @@ int sl_plan_cache_record(const struct sl_plan *plan, uint32_t step, const struct
 
 static void differ(json_t *out, const char *field, const json_t *old, const json_t *new)
 {
-    json_array_append_new(out, json_pack("{s:s, s:O?, s:O?}", "field", field, "old", old, "new", new));
+    json_array_append_new(out,
+                          json_pack("{s:s, s:O?, s:O?}", "field", field, "old", old, "new", new));
 }
 
 static void compare(json_t *out, const char *field, const json_t *old, const json_t *new)
@@ -101,12 +107,12 @@ static void compare(json_t *out, const char *field, const json_t *old, const jso
         return;
     }
     json_auto_t *both = json_copy((json_t *)(uintptr_t)old);
-    (void)json_object_update_missing(both, (json_t *)(uintptr_t)new);
+    (void)json_object_update_missing(both, (json_t *)(uintptr_t) new);
     const char *key = NULL;
     json_t *value = NULL;
-    json_object_foreach(both, key, value)
-    {
-        _cleanup_(free) char *path = field[0] != '\0' ? sl_asprintf("%s.%s", field, key) : sl_strdup(key);
+    json_object_foreach (both, key, value) {
+        _cleanup_(free)
+        char *path = field[0] != '\0' ? sl_asprintf("%s.%s", field, key) : sl_strdup(key);
         compare(out, path, json_object_get(old, key), json_object_get(new, key));
     }
 }
@@ -130,17 +136,19 @@ static json_t *step_json(const struct sl_plan *plan, uint32_t i)
 {
     const struct sl_plan_step *p = &plan->steps[i];
     bool repeats = i > 0 && plan->steps[i - 1].needs == p->needs && p->n_needs > 0;
-    json_t *needs = NULL; /* instances of one matrix share their needs: written once, for the first */
+    json_t *needs =
+        NULL; /* instances of one matrix share their needs: written once, for the first */
     if (!repeats) {
         needs = json_array();
         for (uint32_t k = 0; k < p->n_needs; k++) {
             json_array_append_new(needs, json_integer(p->needs[k]));
         }
     }
-    return json_pack("{s:s, s:s, s:s, s:s, s:o*, s:o*, s:o, s:b, s:b}", "key", p->key, "step", p->spec->id,
-                     "action", sl_action_name(p->spec->action), "condition", p->effective_cond, "needs",
-                     needs, "matrix", p->matrix.type == SL_V_MAP ? sl_value_json(&p->matrix) : NULL,
-                     "resources", resources_json(&p->spec->resources), "finally", p->is_finally, "champion",
+    return json_pack("{s:s, s:s, s:s, s:s, s:o*, s:o*, s:o, s:b, s:b}", "key", p->key, "step",
+                     p->spec->id, "action", sl_action_name(p->spec->action), "condition",
+                     p->effective_cond, "needs", needs, "matrix",
+                     p->matrix.type == SL_V_MAP ? sl_value_json(&p->matrix) : NULL, "resources",
+                     resources_json(&p->spec->resources), "finally", p->is_finally, "champion",
                      p->is_champion_eval);
 }
 
@@ -149,12 +157,14 @@ json_t *sl_plan_json(const struct sl_plan *plan)
     json_t *params = json_object();
     for (size_t i = 0; i < plan->spec->n_params; i++) {
         const struct sl_param_value *v = &plan->params[i];
-        json_object_set_new(params, v->param->name,
-                            json_pack("{s:o, s:s}", "value", sl_value_json(&v->value), "origin", v->origin));
+        json_object_set_new(
+            params, v->param->name,
+            json_pack("{s:o, s:s}", "value", sl_value_json(&v->value), "origin", v->origin));
     }
     json_t *steps = json_array();
     for (uint32_t i = 0; i < plan->n_steps; i++) {
         json_array_append_new(steps, step_json(plan, i));
     }
-    return json_pack("{s:s, s:o, s:o}", "pipeline", plan->spec->name, "params", params, "steps", steps);
+    return json_pack("{s:s, s:o, s:o}", "pipeline", plan->spec->name, "params", params, "steps",
+                     steps);
 }

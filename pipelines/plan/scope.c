@@ -26,7 +26,8 @@ static const struct sl_value *look_up(void *data, const char *name)
 
 static bool good(const struct sl_plan *plan, uint32_t need, const char *status)
 {
-    return sl_streq(status, "succeeded") || sl_streq(status, "cached") || sl_streq(status, "unchanged") ||
+    return sl_streq(status, "succeeded") || sl_streq(status, "cached") ||
+           sl_streq(status, "unchanged") ||
            (plan->steps[need].is_champion_eval && sl_streq(status, "skipped"));
 }
 
@@ -51,17 +52,14 @@ static bool status(void *data, char which)
     const struct sl_plan_scope *s = data;
     bool finally = s->plan->steps[s->step].is_finally;
     switch (which) {
-    case 'a':
-        return true;
-    case 'c':
-        return s->world->cancelled;
-    case 's':
-        return finally ? sl_streq(s->world->run_status, "succeeded") : need_status(s, true);
+    case 'a': return true;
+    case 'c': return s->world->cancelled;
+    case 's': return finally ? sl_streq(s->world->run_status, "succeeded") : need_status(s, true);
     case 'f':
-        return finally ? sl_streq(s->world->run_status, "failed") || sl_streq(s->world->run_status, "refused")
+        return finally ? sl_streq(s->world->run_status, "failed") ||
+                             sl_streq(s->world->run_status, "refused")
                        : need_status(s, false);
-    default:
-        return false;
+    default: return false;
     }
 }
 
@@ -96,7 +94,8 @@ void sl_plan_scope_init(struct sl_plan_scope *s, const struct sl_plan *plan, uin
     put(&s->run, "status", sl_value_str(a, world->run_status));
     put(&s->run, "pipeline", sl_value_str(a, spec->name));
     s->steps = map_of(a, MENTIONED_MAX);
-    s->scope = (struct sl_expr_scope){.lookup = look_up, .names = roots, .status = status, .data = s};
+    s->scope =
+        (struct sl_expr_scope){.lookup = look_up, .names = roots, .status = status, .data = s};
 }
 
 /* ---- steps ---------------------------------------------------------------------------------------- */
@@ -104,8 +103,9 @@ void sl_plan_scope_init(struct sl_plan_scope *s, const struct sl_plan *plan, uin
 static struct sl_value version_text(struct sl_arena *a, const struct sl_artifact *v)
 {
     char hex[SL_DIGEST_HEX + 1];
-    return sl_value_str(a, v->version > 0 ? sl_arena_printf(a, "%s@v%lld", v->name, (long long)v->version)
-                                          : sl_arena_printf(a, "sha256:%s", sl_digest_hex(&v->digest, hex)));
+    return sl_value_str(a, v->version > 0
+                               ? sl_arena_printf(a, "%s@v%lld", v->name, (long long)v->version)
+                               : sl_arena_printf(a, "sha256:%s", sl_digest_hex(&v->digest, hex)));
 }
 
 static struct sl_value outputs_of(const struct sl_plan_scope *s, uint32_t first, uint32_t n,
@@ -173,12 +173,13 @@ void sl_plan_scope_load(struct sl_plan_scope *s, const struct sl_expr *x, const 
     }
 }
 
-int sl_plan_text(struct sl_plan_scope *s, const struct sl_tmpl *t, const char *what, const char **ret,
-                 struct sl_err *err)
+int sl_plan_text(struct sl_plan_scope *s, const struct sl_tmpl *t, const char *what,
+                 const char **ret, struct sl_err *err)
 {
     struct sl_value v;
     struct sl_expr_err e;
-    _cleanup_(buf) struct sl_buf text = SL_BUF_INIT(1 << 20);
+    _cleanup_(buf)
+    struct sl_buf text = SL_BUF_INIT(1 << 20);
     sl_plan_scope_load(s, NULL, t);
     if (sl_tmpl_eval(t, &s->scope, s->a, &v, &e) < 0) {
         return sl_err_set(err, SL_EINVAL, "%s: %s", what, e.msg);
@@ -200,7 +201,8 @@ static const char *bad_need(const struct sl_plan_scope *s)
     for (uint32_t i = 0; i < p->n_needs; i++) {
         const char *status = s->world->step_status(s->world->data, p->needs[i]);
         if (!good(s->plan, p->needs[i], status)) {
-            return sl_arena_printf(s->a, "needs %s, which is %s", s->plan->steps[p->needs[i]].key, status);
+            return sl_arena_printf(s->a, "needs %s, which is %s", s->plan->steps[p->needs[i]].key,
+                                   status);
         }
     }
     return NULL;
