@@ -132,7 +132,38 @@ static json_t *resources_json(const struct sl_resources *r)
                      (json_int_t)r->mem_bytes, "gpu", r->gpu_count, "priority", r->priority);
 }
 
-static json_t *step_json(const struct sl_plan *plan, uint32_t i)
+/** What the instances of one written step have in common: made once, referred to by each. */
+struct common {
+    const struct sl_step *spec;
+    const char *condition;
+    json_t *step, *action, *cond, *resources;
+};
+
+static void common_release(struct common *c)
+{
+    json_decref(c->step);
+    json_decref(c->action);
+    json_decref(c->cond);
+    json_decref(c->resources);
+}
+
+static void common_set(struct common *c, const struct sl_plan_step *p)
+{
+    if (c->spec == p->spec && sl_streq(c->condition, p->effective_cond)) {
+        return;
+    }
+    common_release(c);
+    *c = (struct common){
+        .spec = p->spec,
+        .condition = p->effective_cond,
+        .step = json_string(p->spec->id),
+        .action = json_string(sl_action_name(p->spec->action)),
+        .cond = json_string(p->effective_cond),
+        .resources = resources_json(&p->spec->resources),
+    };
+}
+
+static json_t *step_json(const struct sl_plan *plan, uint32_t i, const struct common *c)
 {
     const struct sl_plan_step *p = &plan->steps[i];
     bool repeats = i > 0 && plan->steps[i - 1].needs == p->needs && p->n_needs > 0;
@@ -144,12 +175,10 @@ static json_t *step_json(const struct sl_plan *plan, uint32_t i)
             json_array_append_new(needs, json_integer(p->needs[k]));
         }
     }
-    return json_pack("{s:s, s:s, s:s, s:s, s:o*, s:o*, s:o, s:b, s:b}", "key", p->key, "step",
-                     p->spec->id, "action", sl_action_name(p->spec->action), "condition",
-                     p->effective_cond, "needs", needs, "matrix",
+    return json_pack("{s:s, s:O, s:O, s:O, s:o*, s:o*, s:O, s:b, s:b}", "key", p->key, "step",
+                     c->step, "action", c->action, "condition", c->cond, "needs", needs, "matrix",
                      p->matrix.type == SL_V_MAP ? sl_value_json(&p->matrix) : NULL, "resources",
-                     resources_json(&p->spec->resources), "finally", p->is_finally, "champion",
-                     p->is_champion_eval);
+                     c->resources, "finally", p->is_finally, "champion", p->is_champion_eval);
 }
 
 json_t *sl_plan_json(const struct sl_plan *plan)
@@ -162,9 +191,12 @@ json_t *sl_plan_json(const struct sl_plan *plan)
             json_pack("{s:o, s:s}", "value", sl_value_json(&v->value), "origin", v->origin));
     }
     json_t *steps = json_array();
+    struct common common = {0};
     for (uint32_t i = 0; i < plan->n_steps; i++) {
-        json_array_append_new(steps, step_json(plan, i));
+        common_set(&common, &plan->steps[i]);
+        json_array_append_new(steps, step_json(plan, i, &common));
     }
+    common_release(&common);
     return json_pack("{s:s, s:o, s:o}", "pipeline", plan->spec->name, "params", params, "steps",
                      steps);
 }

@@ -61,8 +61,9 @@ static struct sl_resources wants(const struct sl_plan_step *p)
 
 static bool same_line(const struct sl_resources *a, const struct sl_resources *b)
 {
-    return a->priority == b->priority && a->cpu_milli == b->cpu_milli && a->mem_bytes == b->mem_bytes &&
-           a->gpu_count == b->gpu_count && a->gpu_mem_min_bytes == b->gpu_mem_min_bytes &&
+    return a->priority == b->priority && a->cpu_milli == b->cpu_milli &&
+           a->mem_bytes == b->mem_bytes && a->gpu_count == b->gpu_count &&
+           a->gpu_mem_min_bytes == b->gpu_mem_min_bytes &&
            a->gpu_mem_max_bytes == b->gpu_mem_max_bytes;
 }
 
@@ -83,17 +84,18 @@ static int check_requests(const struct sl_sched *s, const struct sl_plan *plan, 
         const struct sl_resources want = wants(&plan->steps[i]);
         const char *key = plan->steps[i].key;
         if (want.cpu_milli > s->caps.cpu_milli) {
-            return sl_err_set(err, SL_EINVAL, "step '%s' asks for %g CPUs; this machine has %g", key,
-                              want.cpu_milli / 1000.0, s->caps.cpu_milli / 1000.0);
+            return sl_err_set(err, SL_EINVAL, "step '%s' asks for %g CPUs; this machine has %g",
+                              key, want.cpu_milli / 1000.0, s->caps.cpu_milli / 1000.0);
         }
         if (want.mem_bytes > s->caps.mem_bytes) {
-            return sl_err_set(err, SL_EINVAL, "step '%s' asks for %llu MB of memory; this machine has %llu",
-                              key, (unsigned long long)(want.mem_bytes / 1000000),
+            return sl_err_set(err, SL_EINVAL,
+                              "step '%s' asks for %llu MB of memory; this machine has %llu", key,
+                              (unsigned long long)(want.mem_bytes / 1000000),
                               (unsigned long long)(s->caps.mem_bytes / 1000000));
         }
         if (want.gpu_count > s->caps.gpu_count) {
-            return sl_err_set(err, SL_EINVAL, "step '%s' asks for %d GPUs; this machine has %d", key,
-                              want.gpu_count, s->caps.gpu_count);
+            return sl_err_set(err, SL_EINVAL, "step '%s' asks for %d GPUs; this machine has %d",
+                              key, want.gpu_count, s->caps.gpu_count);
         }
     }
     return 0;
@@ -176,7 +178,8 @@ static uint32_t group_limit(const struct sl_plan_step *p)
 
 static uint32_t run_limit(const struct sl_sched_run *r)
 {
-    return r->plan->spec->concurrency_limit > 0 ? (uint32_t)r->plan->spec->concurrency_limit : UINT32_MAX;
+    return r->plan->spec->concurrency_limit > 0 ? (uint32_t)r->plan->spec->concurrency_limit
+                                                : UINT32_MAX;
 }
 
 /** Puts a wanted step into the first line that holds it back, or into the line for resources. */
@@ -288,19 +291,22 @@ static struct class *pick_class(struct sl_sched *s, struct item *ret_head)
             starved_head = head;
         }
     }
-    if (best == NULL || (starved != NULL && comes_first(starved, &starved_head, best, &best_head))) {
+    if (best == NULL ||
+        (starved != NULL && comes_first(starved, &starved_head, best, &best_head))) {
         return NULL;
     }
     *ret_head = best_head;
     return best;
 }
 
-static void count_bypass(struct sl_sched *s, const struct class *picked, const struct item *picked_head)
+static void count_bypass(struct sl_sched *s, const struct class *picked,
+                         const struct item *picked_head)
 {
     for (size_t i = 0; i < s->classes.n; i++) {
         struct class *c = &s->classes.items[i];
         struct item head;
-        if (c != picked && sl_fifo_peek(&c->line, &head) && comes_first(c, &head, picked, picked_head)) {
+        if (c != picked && sl_fifo_peek(&c->line, &head) &&
+            comes_first(c, &head, picked, picked_head)) {
             c->bypassed++;
         }
     }
@@ -385,7 +391,8 @@ void sl_sched_ended(struct sl_sched *s, struct sl_sched_run *r, uint32_t step, b
     end(r, step, failed);
 }
 
-void sl_sched_later(struct sl_sched *s, struct sl_sched_run *r, uint32_t step, int64_t not_before_ms)
+void sl_sched_later(struct sl_sched *s, struct sl_sched_run *r, uint32_t step,
+                    int64_t not_before_ms)
 {
     SL_ASSERT(r->s == s);
     SL_ASSERT(r->steps[step].place == AT_HOLDING);

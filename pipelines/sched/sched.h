@@ -54,7 +54,8 @@ void sl_sched_want_run(struct sl_sched *s, struct sl_sched_run *r, uint32_t step
  * DECIDE with sl_sched_group_failed true. */
 void sl_sched_ended(struct sl_sched *s, struct sl_sched_run *r, uint32_t step, bool failed);
 /** Gives resources back and waits until `not_before_ms` (retry backoff), then queues again for START. */
-void sl_sched_later(struct sl_sched *s, struct sl_sched_run *r, uint32_t step, int64_t not_before_ms);
+void sl_sched_later(struct sl_sched *s, struct sl_sched_run *r, uint32_t step,
+                    int64_t not_before_ms);
 /** Restoring after a restart: the step holds resources and is running / has ended already. */
 void sl_sched_restore_running(struct sl_sched *s, struct sl_sched_run *r, uint32_t step);
 void sl_sched_restore_ended(struct sl_sched *s, struct sl_sched_run *r, uint32_t step, bool failed);
@@ -65,6 +66,7 @@ bool sl_sched_run_done(const struct sl_sched_run *r); /* every step ended */
 
 /** Why a step is not running: "needs train (running)", "waiting for 2 GPUs: 1 of 4 free", "backoff until ...",
  * "max_parallel 2 of step train". Appends to out. */
-void sl_sched_why(const struct sl_sched *s, const struct sl_sched_run *r, uint32_t step, struct sl_buf *out);
+void sl_sched_why(const struct sl_sched *s, const struct sl_sched_run *r, uint32_t step,
+                  struct sl_buf *out);
 
 #endif

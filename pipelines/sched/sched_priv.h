@@ -9,7 +9,15 @@
  *                   ▲                        ▲          │
  *                   │ its group failed       └─ LATER ◄─┘
  */
-enum step_place { AT_WAITING, AT_TO_DECIDE, AT_DECIDING, AT_WANTED, AT_HOLDING, AT_LATER, AT_ENDED };
+enum step_place {
+    AT_WAITING,
+    AT_TO_DECIDE,
+    AT_DECIDING,
+    AT_WANTED,
+    AT_HOLDING,
+    AT_LATER,
+    AT_ENDED
+};
 
 struct item {
     struct sl_sched_run *run;

@@ -28,7 +28,8 @@ static void why_wanted(const struct sl_sched *s, const struct sl_sched_run *r, u
     const struct sl_plan_step *p = &r->plan->steps[step];
     const struct sl_resources *want = &p->spec->resources;
     if (!r->steps[step].in_group) {
-        sl_buf_printf(out, "max_parallel %d of step %s", p->spec->matrix->max_parallel, p->spec->id);
+        sl_buf_printf(out, "max_parallel %d of step %s", p->spec->matrix->max_parallel,
+                      p->spec->id);
     } else if (!r->steps[step].in_run) {
         sl_buf_printf(out, "concurrency limit %d of the run", r->plan->spec->concurrency_limit);
     } else if (want->gpu_count > s->caps.gpu_count - s->gpu_used) {
@@ -46,27 +47,19 @@ static void why_wanted(const struct sl_sched *s, const struct sl_sched_run *r, u
     }
 }
 
-void sl_sched_why(const struct sl_sched *s, const struct sl_sched_run *r, uint32_t step, struct sl_buf *out)
+void sl_sched_why(const struct sl_sched *s, const struct sl_sched_run *r, uint32_t step,
+                  struct sl_buf *out)
 {
     switch ((enum step_place)r->steps[step].place) {
-    case AT_WAITING:
-        why_needs(r, step, out);
-        return;
+    case AT_WAITING: why_needs(r, step, out); return;
     case AT_TO_DECIDE:
     case AT_DECIDING:
-        sl_buf_puts(out, "being decided: condition, inputs, cache, or waiting for an identical step");
+        sl_buf_puts(out,
+                    "being decided: condition, inputs, cache, or waiting for an identical step");
         return;
-    case AT_WANTED:
-        why_wanted(s, r, step, out);
-        return;
-    case AT_HOLDING:
-        sl_buf_puts(out, "running");
-        return;
-    case AT_LATER:
-        sl_buf_puts(out, "backoff before the next attempt");
-        return;
-    case AT_ENDED:
-        sl_buf_puts(out, "ended");
-        return;
+    case AT_WANTED: why_wanted(s, r, step, out); return;
+    case AT_HOLDING: sl_buf_puts(out, "running"); return;
+    case AT_LATER: sl_buf_puts(out, "backoff before the next attempt"); return;
+    case AT_ENDED: sl_buf_puts(out, "ended"); return;
     }
 }

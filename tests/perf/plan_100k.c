@@ -105,11 +105,18 @@ int main(void)
     start_ns = sl_mono_ns();
     uint32_t ended = run_dry(plan);
     double sched_s = since_s(start_ns);
+    start_ns = sl_mono_ns();
+    json_t *json = sl_plan_json(plan);
+    char *text = sl_json_canonical(json);
+    double json_s = since_s(start_ns);
+    free(text);
+    json_decref(json);
     (void)printf("{\"name\":\"plan_100k\",\"steps\":%u,\"plan_s\":%.3f,\"target_s\":%.1f,"
                  "\"rss_mb\":%.1f,\"target_mb\":%.0f,\"sched_us_per_step\":%.3f,\"ended\":%u,"
-                 "\"ok\":%s}\n",
+                 "\"json_s\":%.3f,\"json_rss_mb\":%.1f,\"ok\":%s}\n",
                  plan->n_steps, plan_s, TARGET_S, plan_mb, TARGET_MB, sched_s * 1e6 / plan->n_steps,
-                 ended, plan_s <= TARGET_S && plan_mb <= TARGET_MB ? "true" : "false");
+                 ended, json_s, rss_mb(),
+                 plan_s <= TARGET_S && plan_mb <= TARGET_MB ? "true" : "false");
     sl_buf_release(&yaml);
     sl_diags_release(&diags);
     sl_arena_release(&a);
