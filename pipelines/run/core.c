@@ -7,7 +7,8 @@
 
 #include "pipelines/run/core_priv.h"
 
-struct sl_core *sl_core_new(const struct sl_core_io *io, void *data, const struct sl_sched_caps *caps)
+struct sl_core *sl_core_new(const struct sl_core_io *io, void *data,
+                            const struct sl_sched_caps *caps)
 {
     struct sl_core *c = SL_NEW(struct sl_core);
     c->io = io;
@@ -188,9 +189,8 @@ bool sl_core_halted(const struct sl_core *c)
 
 static bool is_idle(const struct sl_core_step *s)
 {
-    return !sl_step_state_final(s->state) &&
-           (s->phase == PH_NONE || s->phase == PH_PARKED || s->phase == PH_WANTED ||
-            s->phase == PH_BACKOFF);
+    return !sl_step_state_final(s->state) && (s->phase == PH_NONE || s->phase == PH_PARKED ||
+                                              s->phase == PH_WANTED || s->phase == PH_BACKOFF);
 }
 
 void sl_core_cancel(struct sl_core_run *r, const char *who)
@@ -215,7 +215,8 @@ static void cancel_live(struct sl_core_run *r)
     struct sl_core *c = r->core;
     for (uint32_t i = 0; i < r->plan->n_steps; i++) {
         struct sl_core_attempt *a = r->steps[i].att;
-        if (a != NULL && a->phase == AT_RUNNING && !a->cancel_sent && !r->plan->steps[i].is_finally) {
+        if (a != NULL && a->phase == AT_RUNNING && !a->cancel_sent &&
+            !r->plan->steps[i].is_finally) {
             a->cancel_sent = true;
             c->io->cancel(c->data, a);
         }
@@ -287,19 +288,13 @@ void sl_core_decided(struct sl_core_run *r, uint32_t step, struct sl_decision *d
             sl_sched_want_run(r->core->sched, r->sched, step);
         }
         return;
-    case SL_DECIDE_SKIP:
-        sl_core_end_step(r, step, SL_STEP_SKIPPED, d->reason, NULL);
-        return;
-    case SL_DECIDE_OMIT:
-        sl_core_end_step(r, step, SL_STEP_OMITTED, d->reason, NULL);
-        return;
+    case SL_DECIDE_SKIP: sl_core_end_step(r, step, SL_STEP_SKIPPED, d->reason, NULL); return;
+    case SL_DECIDE_OMIT: sl_core_end_step(r, step, SL_STEP_OMITTED, d->reason, NULL); return;
     case SL_DECIDE_CACHED:
         s->outputs = d->outputs;
         sl_core_end_step(r, step, SL_STEP_CACHED, d->reason, d);
         return;
-    case SL_DECIDE_FAIL:
-        sl_core_end_step(r, step, SL_STEP_FAILED, d->reason, NULL);
-        return;
+    case SL_DECIDE_FAIL: sl_core_end_step(r, step, SL_STEP_FAILED, d->reason, NULL); return;
     }
 }
 
@@ -422,9 +417,7 @@ static void attempt_recorded(struct sl_core *c, struct sl_core_attempt *a)
 static void entry_durable(struct sl_core *c, struct sl_jentry *e)
 {
     switch (e->kind) {
-    case SL_J_ATTEMPT_START:
-        attempt_recorded(c, e->att);
-        break;
+    case SL_J_ATTEMPT_START: attempt_recorded(c, e->att); break;
     case SL_J_ATTEMPT_END:
         SL_ASSERT(e->att->phase == AT_OVER);
         c->io->attempt_over(c->data, e->att);
@@ -476,14 +469,9 @@ static void pick_all(struct sl_core *c)
     for (;;) {
         struct sl_sched_item item = sl_sched_next(c->sched);
         switch (item.kind) {
-        case SL_PICK_NONE:
-            return;
-        case SL_PICK_DECIDE:
-            decide(c, item.run_data, item.step);
-            break;
-        case SL_PICK_START:
-            start_attempt(c, item.run_data, item.step);
-            break;
+        case SL_PICK_NONE: return;
+        case SL_PICK_DECIDE: decide(c, item.run_data, item.step); break;
+        case SL_PICK_START: start_attempt(c, item.run_data, item.step); break;
         }
     }
 }

@@ -24,14 +24,15 @@ struct sl_core;
 /** How an attempt ended, as its runner or action reports it. */
 struct sl_outcome {
     bool ok;
-    enum sl_fail_class fail;  /* when !ok */
-    bool unchanged;           /* ok, and nothing had to be done */
-    int exit_code, signal;    /* 0 when not applicable */
+    enum sl_fail_class fail; /* when !ok */
+    bool unchanged;          /* ok, and nothing had to be done */
+    int exit_code, signal;   /* 0 when not applicable */
     bool oom;
     int64_t started_ms, ended_ms;
     int64_t user_us, system_us, maxrss_kb;
-    char reason[300];         /* shown to users */
-    struct sl_artifact *outputs; /* parallel to the step's outputs; arena of the run; NULL when !ok */
+    char reason[300]; /* shown to users */
+    struct sl_artifact
+        *outputs; /* parallel to the step's outputs; arena of the run; NULL when !ok */
 };
 
 /** One execution of a step. Immutable fields are safe to read from lanes once `start` was called. */
@@ -39,11 +40,11 @@ struct sl_core_attempt {
     char id[SL_ID_HEX + 1];
     struct sl_core_run *run;
     uint32_t step;
-    int number;       /* from 1 */
-    bool adopted;     /* taken over from a dead engine */
-    bool action;      /* gate, deploy, rollback: runs inside the engine */
+    int number;                /* from 1 */
+    bool adopted;              /* taken over from a dead engine */
+    bool action;               /* gate, deploy, rollback: runs inside the engine */
     struct sl_outcome outcome; /* valid from collected on */
-    void *host;       /* the host's own state */
+    void *host;                /* the host's own state */
     /* private */
     int phase;
     bool cancel_sent;
@@ -65,12 +66,12 @@ struct sl_decision {
 
 struct sl_core_step {
     enum sl_step_state state;
-    uint8_t phase;           /* in memory only */
+    uint8_t phase; /* in memory only */
     int attempts;
     int64_t not_before_ms;
-    struct sl_core_attempt *att;  /* the live one */
-    struct sl_artifact *outputs;  /* parallel to spec outputs once ended well */
-    char *key_record;             /* of the latest decision */
+    struct sl_core_attempt *att; /* the live one */
+    struct sl_artifact *outputs; /* parallel to spec outputs once ended well */
+    char *key_record;            /* of the latest decision */
     struct sl_digest key;
     bool has_key, share;
 };
@@ -83,9 +84,9 @@ struct sl_core_run {
     enum sl_run_state state;
     struct sl_core_step *steps;
     struct sl_sched_run *sched;
-    uint32_t n_live;        /* attempts in flight */
+    uint32_t n_live; /* attempts in flight */
     uint32_t n_failed, n_refused, n_undecided;
-    bool timed_out;         /* the first failure was a timeout: exit status 124 */
+    bool timed_out; /* the first failure was a timeout: exit status 124 */
     void *host;
     struct sl_core *core;
     struct sl_core_run *next; /* list of live runs */
@@ -99,13 +100,13 @@ struct sl_jentry {
     enum sl_jkind kind;
     struct sl_core_run *run;
     uint32_t step;
-    int from, to;               /* states of the machine in question */
+    int from, to; /* states of the machine in question */
     struct sl_core_attempt *att;
     int64_t ts_ms;
-    int64_t not_before_ms;      /* SL_J_STEP to backoff */
+    int64_t not_before_ms; /* SL_J_STEP to backoff */
     int attempts;
     struct sl_artifact *outputs;
-    const char *key_record;     /* SL_J_STEP; borrowed from the step */
+    const char *key_record; /* SL_J_STEP; borrowed from the step */
     struct sl_digest key;
     bool has_key;
     char from_run[SL_ID_HEX + 1]; /* SL_J_STEP to cached */
@@ -148,15 +149,18 @@ struct sl_core_io {
     void (*halted)(void *data, const struct sl_err *err);
 };
 
-struct sl_core *sl_core_new(const struct sl_core_io *io, void *data, const struct sl_sched_caps *caps);
+struct sl_core *sl_core_new(const struct sl_core_io *io, void *data,
+                            const struct sl_sched_caps *caps);
 void sl_core_free(struct sl_core *c); /* forgets all runs; live attempts go on by themselves */
 
 /** Takes up a new run (its row is durable as queued). plan and arena outlive the run. */
 int sl_core_add_run(struct sl_core *c, struct sl_core_run *r, struct sl_err *err) SL_MUST_CHECK;
 
 /** Restoring: call begin, then restore_step / restore_attempt per recorded row, then go. */
-int sl_core_restore_begin(struct sl_core *c, struct sl_core_run *r, struct sl_err *err) SL_MUST_CHECK;
-void sl_core_restore_step(struct sl_core_run *r, uint32_t step, const struct sl_core_step *recorded);
+int sl_core_restore_begin(struct sl_core *c, struct sl_core_run *r, struct sl_err *err)
+    SL_MUST_CHECK;
+void sl_core_restore_step(struct sl_core_run *r, uint32_t step,
+                          const struct sl_core_step *recorded);
 /** A step recorded as running: its attempt is adopted. */
 void sl_core_restore_attempt(struct sl_core_run *r, struct sl_core_attempt *a);
 void sl_core_restore_go(struct sl_core_run *r);

@@ -48,12 +48,9 @@ static enum sl_attempt_state attempt_result(const struct sl_outcome *o)
         return SL_ATTEMPT_SUCCEEDED;
     }
     switch (o->fail) {
-    case SL_FAIL_CANCELLED:
-        return SL_ATTEMPT_CANCELLED;
-    case SL_FAIL_REJECTED:
-        return SL_ATTEMPT_REFUSED;
-    case SL_FAIL_LOST:
-        return SL_ATTEMPT_LOST;
+    case SL_FAIL_CANCELLED: return SL_ATTEMPT_CANCELLED;
+    case SL_FAIL_REJECTED: return SL_ATTEMPT_REFUSED;
+    case SL_FAIL_LOST: return SL_ATTEMPT_LOST;
     case SL_FAIL_NEVER_STARTED:
     case SL_FAIL_INFRA:
     case SL_FAIL_OOM:
@@ -61,8 +58,7 @@ static enum sl_attempt_state attempt_result(const struct sl_outcome *o)
     case SL_FAIL_STALLED:
     case SL_FAIL_PREEMPTED:
     case SL_FAIL_EXIT:
-    case SL_FAIL_COUNT:
-        break;
+    case SL_FAIL_COUNT: break;
     }
     return SL_ATTEMPT_FAILED;
 }
@@ -90,7 +86,7 @@ static void journal_attempt_end(struct sl_core_attempt *a)
     struct sl_jentry *e = sl_core_entry(a->run, SL_J_ATTEMPT_END, a->step);
     e->att = a;
     e->from = SL_ATTEMPT_STARTED;
-    e->to = attempt_result(&a->outcome);
+    e->to = (int)attempt_result(&a->outcome);
     snprintf(e->reason, sizeof(e->reason), "%s", a->outcome.reason);
 }
 
@@ -144,8 +140,8 @@ static void count_result(struct sl_core_run *r, enum sl_step_state to)
     r->n_undecided += to == SL_STEP_NEEDS_DECISION ? 1 : 0;
 }
 
-void sl_core_end_step(struct sl_core_run *r, uint32_t step, enum sl_step_state to, const char *reason,
-                      const struct sl_decision *from)
+void sl_core_end_step(struct sl_core_run *r, uint32_t step, enum sl_step_state to,
+                      const char *reason, const struct sl_decision *from)
 {
     struct sl_core_step *s = &r->steps[step];
     SL_ASSERT(sl_sm_allowed(&sl_step_machine, (int)s->state, (int)to));
@@ -201,21 +197,15 @@ void sl_core_run_check_done(struct sl_core_run *r)
 int sl_run_exit_status(enum sl_run_state s, bool timed_out)
 {
     switch (s) {
-    case SL_RUN_SUCCEEDED:
-        return 0;
-    case SL_RUN_REFUSED:
-        return 3;
-    case SL_RUN_WAITING:
-        return 4;
-    case SL_RUN_CANCELLED:
-        return 7;
-    case SL_RUN_FAILED:
-        return timed_out ? 124 : 1;
+    case SL_RUN_SUCCEEDED: return 0;
+    case SL_RUN_REFUSED: return 3;
+    case SL_RUN_WAITING: return 4;
+    case SL_RUN_CANCELLED: return 7;
+    case SL_RUN_FAILED: return timed_out ? 124 : 1;
     case SL_RUN_QUEUED:
     case SL_RUN_RUNNING:
     case SL_RUN_CANCELLING:
-    case SL_RUN_STATES:
-        break;
+    case SL_RUN_STATES: break;
     }
     return 1;
 }

@@ -45,8 +45,8 @@ struct sl_core {
 struct sl_jentry *sl_core_entry(struct sl_core_run *r, enum sl_jkind kind, uint32_t step);
 
 /** Moves the step to a final state, journals it, tells the scheduler, and ends the run when it was the last. */
-void sl_core_end_step(struct sl_core_run *r, uint32_t step, enum sl_step_state to, const char *reason,
-                      const struct sl_decision *from);
+void sl_core_end_step(struct sl_core_run *r, uint32_t step, enum sl_step_state to,
+                      const char *reason, const struct sl_decision *from);
 /** The attempt is over with this outcome: retry, or end its step. */
 void sl_core_end_attempt(struct sl_core_attempt *a, const struct sl_outcome *o);
 void sl_core_run_check_done(struct sl_core_run *r);

@@ -21,7 +21,8 @@ struct find_alias {
     struct sl_alias_holder *holder;
 };
 
-static int match_alias(const char *alias, const struct sl_version_ref *version, void *data, struct sl_err *err)
+static int match_alias(const char *alias, const struct sl_version_ref *version, void *data,
+                       struct sl_err *err)
 {
     struct find_alias *f = data;
     (void)err;
@@ -31,8 +32,8 @@ static int match_alias(const char *alias, const struct sl_version_ref *version, 
     return 0;
 }
 
-static int world_alias_get(void *data, const char *entity, const char *alias, struct sl_alias_holder *ret,
-                           struct sl_err *err)
+static int world_alias_get(void *data, const char *entity, const char *alias,
+                           struct sl_alias_holder *ret, struct sl_err *err)
 {
     struct sl_workspace *ws = data;
     struct sl_registry *reg = NULL;
@@ -93,7 +94,8 @@ static int world_alias_cas(void *data, const char *entity, const char *alias,
     return rc < 0 ? rc : sl_ws_index(ws, project, err);
 }
 
-static int world_materialise(void *data, const struct sl_artifact *version, int dirfd, struct sl_err *err)
+static int world_materialise(void *data, const struct sl_artifact *version, int dirfd,
+                             struct sl_err *err)
 {
     struct sl_workspace *ws = data;
     struct sl_manifest m;

@@ -127,8 +127,10 @@ static const struct sl_core_io engine_io = {
 static int open_lanes(struct sl_engine *e, struct sl_err *err)
 {
     const struct sl_lane_opts read = {.name = "db-read", .threads = 2, .queue_max = LANE_QUEUE};
-    const struct sl_lane_opts prep = {.name = "blob", .threads = ENG_PREP_LANES, .queue_max = LANE_QUEUE};
-    const struct sl_lane_opts act = {.name = "act", .threads = ENG_ACT_LANES, .queue_max = LANE_QUEUE};
+    const struct sl_lane_opts prep = {
+        .name = "blob", .threads = ENG_PREP_LANES, .queue_max = LANE_QUEUE};
+    const struct sl_lane_opts act = {
+        .name = "act", .threads = ENG_ACT_LANES, .queue_max = LANE_QUEUE};
     int rc = sl_lane_open(e->loop, &read, &e->read_lane, err);
     rc = rc < 0 ? rc : sl_lane_open(e->loop, &prep, &e->prep_lane, err);
     return rc < 0 ? rc : sl_lane_open(e->loop, &act, &e->act_lane, err);
@@ -141,15 +143,18 @@ static int open_runner(struct sl_engine *e, const struct sl_engine_opts *opts, s
     if (e->runner_ops == NULL) {
         return sl_err_set(err, SL_EINVAL, "no runner '%s'", name);
     }
-    struct sl_runner_config config = {.loop = e->loop, .data_dirfd = e->ws->fd, .data_dir = e->ws->path};
+    struct sl_runner_config config = {
+        .loop = e->loop, .data_dirfd = e->ws->fd, .data_dir = e->ws->path};
     return e->runner_ops->open(&config, &e->runner, err);
 }
 
-static struct sl_sched_caps machine_caps(const struct sl_engine *e, const struct sl_engine_opts *opts)
+static struct sl_sched_caps machine_caps(const struct sl_engine *e,
+                                         const struct sl_engine_opts *opts)
 {
     struct sl_sched_caps caps = {.slots = opts->slots};
-    caps.cpu_milli = opts->cpu_milli > 0 ? opts->cpu_milli
-                                         : (int)sl_json_i64(e->hardware, "cpus", 1) * 1000;
+    caps.cpu_milli =
+        opts->cpu_milli > 0 ? opts->cpu_milli : (int)sl_json_i64(e->hardware, "cpus", 1) * 1000;
+    caps.gpu_count = eng_gpus_count(e);
     caps.mem_bytes = (uint64_t)sl_json_i64(e->hardware, "memory_bytes", 1LL << 30);
     return caps;
 }
@@ -169,14 +174,15 @@ static int open_parts(struct sl_engine *e, const struct sl_engine_opts *opts, st
     int rc = sl_workspace_open(opts->path, &ws_opts, &e->ws, err);
     rc = rc < 0 ? rc : open_lanes(e, err);
     rc = rc < 0 ? rc : open_runner(e, opts, err);
+    rc = rc < 0 ? rc : eng_gpus_open(e, opts->gpu_inventory, err);
     rc = rc < 0 ? rc : resume_deployments(e, err);
     if (rc < 0) {
         return rc;
     }
     e->runtime = sl_facts_runtime(&e->runtime_digest);
     e->hardware = sl_facts_hardware();
-    struct sl_sched_caps caps = machine_caps(e, opts);
-    e->core = sl_core_new(&engine_io, e, &caps);
+    e->caps = machine_caps(e, opts);
+    e->core = sl_core_new(&engine_io, e, &e->caps);
     rc = eng_restore_all(e, err);
     if (rc == 0) {
         sl_core_pump(e->core);
@@ -215,6 +221,7 @@ static void release_live(struct sl_engine *e, struct eng_run *r)
             free(ea->dir);
             free(ea->identity);
             free(ea->outputs);
+            free(ea->gpus);
             free(ea);
         }
     }
@@ -246,6 +253,7 @@ void sl_engine_close(struct sl_engine *e)
         sl_loop_turn(e->loop, false);
     }
     close_runs(e);
+    eng_gpus_close(e);
     sl_core_free(e->core);
     if (e->runner != NULL) {
         e->runner_ops->close(e->runner);
@@ -324,7 +332,8 @@ const struct sl_err *sl_engine_failure(const struct sl_engine *e)
     return e->failed ? &e->failure : NULL;
 }
 
-bool sl_engine_why_waiting(struct sl_engine *e, const char *run_id, uint32_t step, struct sl_buf *out)
+bool sl_engine_why_waiting(struct sl_engine *e, const char *run_id, uint32_t step,
+                           struct sl_buf *out)
 {
     struct sl_core_run *r = sl_core_find_run(e->core, run_id);
     if (r == NULL || step >= r->plan->n_steps) {
@@ -341,6 +350,7 @@ json_t *sl_engine_runner_facts(struct sl_engine *e)
     if (e->runner_ops->probe(e->runner, &facts, &err) < 0) {
         facts = json_pack("{s:s}", "error", err.msg);
     }
-    return json_pack("{s:s, s:s, s:o, s:O, s:O}", "name", e->runner_ops->name, "text", e->runner_ops->text,
-                     "facts", facts, "hardware", e->hardware, "runtime", e->runtime);
+    return json_pack("{s:s, s:s, s:o, s:o, s:O, s:O}", "name", e->runner_ops->name, "text",
+                     e->runner_ops->text, "facts", facts, "gpus", eng_gpus_json(e), "hardware",
+                     e->hardware, "runtime", e->runtime);
 }

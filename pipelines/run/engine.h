@@ -29,10 +29,10 @@ struct sl_engine_event {
     uint32_t step;
     const char *key; /* of the step, or NULL */
     int from, to;
-    int attempt;     /* number of the attempt, or attempts so far */
+    int attempt; /* number of the attempt, or attempts so far */
     int64_t ts_ms;
     const char *reason;
-    bool timed_out;  /* SL_J_RUN to failed */
+    bool timed_out; /* SL_J_RUN to failed */
 };
 struct sl_engine_subscriber {
     void (*fn)(struct sl_engine_subscriber *s, const struct sl_engine_event *e);
@@ -77,12 +77,14 @@ int sl_engine_cancel(struct sl_engine *e, const char *run_id, const char *who, s
 size_t sl_engine_n_runs(const struct sl_engine *e);
 bool sl_engine_has_run(const struct sl_engine *e, const char *run_id);
 /** Runs that were taken up at open, by id: calls fn for each live run. */
-void sl_engine_each_run(struct sl_engine *e, void (*fn)(const char *run_id, void *data), void *data);
+void sl_engine_each_run(struct sl_engine *e, void (*fn)(const char *run_id, void *data),
+                        void *data);
 /** Set when the journal could not be written: nothing further starts. NULL otherwise. */
 const struct sl_err *sl_engine_failure(const struct sl_engine *e);
 
 /** Why a step of a live run waits. Appends; false when the run is not live. */
-bool sl_engine_why_waiting(struct sl_engine *e, const char *run_id, uint32_t step, struct sl_buf *out);
+bool sl_engine_why_waiting(struct sl_engine *e, const char *run_id, uint32_t step,
+                           struct sl_buf *out);
 /** Facts of runner and machine for `sluice runners`. New reference. */
 json_t *sl_engine_runner_facts(struct sl_engine *e);
 

@@ -19,7 +19,6 @@ struct side {
     struct sl_arena *a;
     SL_VEC(struct sl_gate_metric) metrics;
     SL_VEC(struct sl_gate_slice) slices;
-
 };
 
 /** Rows come by key, then slice; slices are gathered by name. */
@@ -43,7 +42,8 @@ static int take_value(const struct sl_eval *e, void *arg)
         return 0;
     }
     struct sl_gate_slice *slice = slice_named(s, e->slice);
-    struct sl_gate_metric *grown = SL_ARENA_ARRAY(s->a, struct sl_gate_metric, slice->n_metrics + 1);
+    struct sl_gate_metric *grown =
+        SL_ARENA_ARRAY(s->a, struct sl_gate_metric, slice->n_metrics + 1);
     for (size_t i = 0; i < slice->n_metrics; i++) {
         grown[i] = slice->metrics[i];
     }
@@ -59,8 +59,9 @@ static void digest_text(const struct sl_digest *d, char out[SL_DIGEST_HEX + 16])
     snprintf(out, SL_DIGEST_HEX + 16, "sha256:%s", sl_digest_hex(d, hex));
 }
 
-static int load_side(struct sl_db *db, const struct sl_artifact *model, const struct sl_artifact *dataset,
-                     struct sl_arena *a, struct sl_gate_side *ret)
+static int load_side(struct sl_db *db, const struct sl_artifact *model,
+                     const struct sl_artifact *dataset, struct sl_arena *a,
+                     struct sl_gate_side *ret)
 {
     struct side s = {.a = a};
     char m[SL_DIGEST_HEX + 16];
@@ -125,8 +126,9 @@ static void split_champion(struct eng_attempt *ea, const struct eng_bound *b, st
     }
 }
 
-static int record(struct eng_attempt *ea, const struct eng_bound *b, const struct sl_gate_question *q,
-                  const struct sl_gate_verdict *verdict, struct sl_err *err)
+static int record(struct eng_attempt *ea, const struct eng_bound *b,
+                  const struct sl_gate_question *q, const struct sl_gate_verdict *verdict,
+                  struct sl_err *err)
 {
     const struct eng_run *r = ea->run;
     const struct sl_plan_step *p = &r->core.plan->steps[ea->a->step];
@@ -150,7 +152,8 @@ static int record(struct eng_attempt *ea, const struct eng_bound *b, const struc
     return sl_ws_write(r->e->ws, write_verdict, &w, err);
 }
 
-static int judge(struct eng_attempt *ea, const struct eng_bound *b, struct sl_db *db, struct sl_err *err)
+static int judge(struct eng_attempt *ea, const struct eng_bound *b, struct sl_db *db,
+                 struct sl_err *err)
 {
     const struct sl_gate *gate = &ea->run->core.plan->steps[ea->a->step].spec->gate;
     struct sl_gate_side candidate;
@@ -180,7 +183,8 @@ static int judge(struct eng_attempt *ea, const struct eng_bound *b, struct sl_db
     bool overridden = !verdict.passed && ea->run->record.override_reason != NULL;
     o->ok = verdict.passed || overridden;
     o->fail = SL_FAIL_REJECTED;
-    snprintf(o->reason, sizeof(o->reason), "%s%.250s", overridden ? "overridden; " : "", verdict.summary);
+    snprintf(o->reason, sizeof(o->reason), "%s%.250s", overridden ? "overridden; " : "",
+             verdict.summary);
     return 0;
 }
 
@@ -219,8 +223,8 @@ static int deploy(struct eng_attempt *ea, const struct eng_bound *b, struct sl_e
     if (rc == 0) {
         ea->outcome.ok = true;
         ea->outcome.unchanged = out.result == SL_DEPLOY_UNCHANGED;
-        snprintf(ea->outcome.reason, sizeof(ea->outcome.reason), "%s@v%lld %s on %s%s%.100s", out.version.name,
-                 (long long)out.version.version,
+        snprintf(ea->outcome.reason, sizeof(ea->outcome.reason), "%s@v%lld %s on %s%s%.100s",
+                 out.version.name, (long long)out.version.version,
                  out.result == SL_DEPLOY_UNCHANGED ? "is live already" : "is live", d->target,
                  out.note[0] != '\0' ? "; " : "", out.note);
     }
@@ -245,15 +249,18 @@ static int find_deployment(struct sl_db *db, const struct eng_run *r, const char
     return rc;
 }
 
-static void rollback_done(struct eng_attempt *ea, const struct sl_deploy_outcome *out, const char *target)
+static void rollback_done(struct eng_attempt *ea, const struct sl_deploy_outcome *out,
+                          const char *target)
 {
     ea->outcome.ok = true;
     ea->outcome.unchanged = out->result != SL_DEPLOY_DONE;
     if (out->result == SL_DEPLOY_DONE) {
-        snprintf(ea->outcome.reason, sizeof(ea->outcome.reason), "%s is back at %s@v%lld (%lld ms)", target,
-                 out->version.name, (long long)out->version.version, (long long)out->flip_ms);
+        snprintf(ea->outcome.reason, sizeof(ea->outcome.reason), "%s is back at %s@v%lld (%lld ms)",
+                 target, out->version.name, (long long)out->version.version,
+                 (long long)out->flip_ms);
     } else {
-        snprintf(ea->outcome.reason, sizeof(ea->outcome.reason), "no effect: that deployment is not live");
+        snprintf(ea->outcome.reason, sizeof(ea->outcome.reason),
+                 "no effect: that deployment is not live");
     }
 }
 
@@ -298,16 +305,12 @@ static int act(struct eng_attempt *ea, struct sl_db *db, struct sl_err *err)
     }
     const struct eng_bound *b = r->bound[ea->a->step];
     switch (spec->action) {
-    case SL_ACT_GATE:
-        return judge(ea, b, db, err);
-    case SL_ACT_DEPLOY:
-        return deploy(ea, b, err);
-    case SL_ACT_ROLLBACK:
-        return rollback(ea, db, err);
+    case SL_ACT_GATE: return judge(ea, b, db, err);
+    case SL_ACT_DEPLOY: return deploy(ea, b, err);
+    case SL_ACT_ROLLBACK: return rollback(ea, db, err);
     case SL_ACT_RUN:
     case SL_ACT_COMMAND:
-    case SL_ACT_UNSUPPORTED:
-        break;
+    case SL_ACT_UNSUPPORTED: break;
     }
     return sl_err_set(err, SL_EUNSUPPORTED, "this kind of step cannot be run");
 }
@@ -326,10 +329,10 @@ static void action_fn(struct sl_work *work)
     o->ended_ms = sl_now_ms();
     if (rc < 0) {
         o->ok = false;
-        o->fail = rc == -SL_EREFUSED                        ? SL_FAIL_REJECTED
-                  : rc == -SL_ENOSPACE || rc == -SL_EIO     ? SL_FAIL_INFRA
-                  : rc == -SL_ETIMEOUT                      ? SL_FAIL_TIMEOUT
-                                                            : SL_FAIL_EXIT;
+        o->fail = rc == -SL_EREFUSED                    ? SL_FAIL_REJECTED
+                  : rc == -SL_ENOSPACE || rc == -SL_EIO ? SL_FAIL_INFRA
+                  : rc == -SL_ETIMEOUT                  ? SL_FAIL_TIMEOUT
+                                                        : SL_FAIL_EXIT;
         snprintf(o->reason, sizeof(o->reason), "%.290s", err.msg);
     }
 }

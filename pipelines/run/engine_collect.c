@@ -21,15 +21,16 @@
 
 static void output_path(const struct sl_output *o, char *out, size_t size)
 {
-    snprintf(out, size, o->path != NULL ? "work/%s" : "out/%s", o->path != NULL ? o->path : o->name);
+    snprintf(out, size, o->path != NULL ? "work/%s" : "out/%s",
+             o->path != NULL ? o->path : o->name);
 }
 
 static json_t *version_attrs(const struct eng_attempt *ea)
 {
     const struct eng_run *r = ea->run;
     return json_pack("{s:s, s:I, s:s, s:s}", "pipeline", r->record.pipeline, "run_number",
-                     (json_int_t)r->record.number, "step", r->core.plan->steps[ea->a->step].key, "attempt",
-                     ea->a->id);
+                     (json_int_t)r->record.number, "step", r->core.plan->steps[ea->a->step].key,
+                     "attempt", ea->a->id);
 }
 
 struct facts {
@@ -53,7 +54,8 @@ static struct facts trailers_of(struct eng_attempt *ea, const struct eng_bound *
     f.items[f.n++] = (struct sl_trailer){
         "Env", sl_arena_printf(a, "sha256:%s", sl_digest_hex(&r->record.runtime, hex))};
     f.items[f.n++] = (struct sl_trailer){
-        "Code", sl_arena_printf(a, "sha256:%s", sl_digest_hex(&eng_run_code(r, ea->a->step)->digest, hex))};
+        "Code",
+        sl_arena_printf(a, "sha256:%s", sl_digest_hex(&eng_run_code(r, ea->a->step)->digest, hex))};
     for (size_t i = 0; i < b->step.n_inputs; i++) {
         for (size_t k = 0; k < b->step.inputs[i].n && f.n < SL_TRAILERS_MAX; k++) {
             const struct sl_artifact *v = &b->step.inputs[i].items[k];
@@ -65,8 +67,8 @@ static struct facts trailers_of(struct eng_attempt *ea, const struct eng_bound *
     return f;
 }
 
-static int publish(struct eng_attempt *ea, const struct eng_bound *b, size_t i, const struct sl_manifest *m,
-                   struct sl_err *err)
+static int publish(struct eng_attempt *ea, const struct eng_bound *b, size_t i,
+                   const struct sl_manifest *m, struct sl_err *err)
 {
     const struct sl_output *o = &ea->run->core.plan->steps[ea->a->step].spec->outputs[i];
     struct facts f = trailers_of(ea, b);
@@ -101,24 +103,28 @@ static int take_output(struct eng_attempt *ea, const struct eng_bound *b, int di
     struct stat st;
     output_path(o, path, sizeof(path));
     if (fstatat(dirfd, path, &st, AT_SYMLINK_NOFOLLOW) < 0) {
-        return o->optional ? 0
-                           : sl_err_set(err, SL_EFAILED, "output '%s' was not written: nothing at $SLUICE_OUT_%s%s%s",
-                                        o->name, o->name, o->path != NULL ? ", that is " : "",
-                                        o->path != NULL ? o->path : "");
+        return o->optional
+                   ? 0
+                   : sl_err_set(err, SL_EFAILED,
+                                "output '%s' was not written: nothing at $SLUICE_OUT_%s%s%s",
+                                o->name, o->name, o->path != NULL ? ", that is " : "",
+                                o->path != NULL ? o->path : "");
     }
     struct sl_manifest m;
     sl_manifest_init(&m);
     int rc = sl_ingest_path(ea->run->e->ws->blobs, dirfd, path, NULL, &m, err);
     rc = rc < 0 ? rc : sl_ws_put_manifest(ea->run->e->ws->blobs, &m, err);
     ea->outputs[i] = (struct sl_artifact){.entity = o->entity, .name = "", .digest = m.digest};
-    if (rc == 0 && o->entity != SL_ENT_NONE && b->step.output_names[i][0] != '\0' && !p->is_champion_eval) {
+    if (rc == 0 && o->entity != SL_ENT_NONE && b->step.output_names[i][0] != '\0' &&
+        !p->is_champion_eval) {
         rc = publish(ea, b, i, &m, err);
     }
     sl_manifest_release(&m);
     return rc < 0 ? sl_err_wrap(err, "output '%s'", o->name) : 0;
 }
 
-static int take_outputs(struct eng_attempt *ea, const struct eng_bound *b, int dirfd, struct sl_err *err)
+static int take_outputs(struct eng_attempt *ea, const struct eng_bound *b, int dirfd,
+                        struct sl_err *err)
 {
     const struct sl_step *spec = ea->run->core.plan->steps[ea->a->step].spec;
     ea->outputs = sl_calloc(spec->n_outputs + 1, sizeof(*ea->outputs));
@@ -150,12 +156,14 @@ static void consider(struct subject *s, const struct sl_artifact *v)
     }
 }
 
-static void scan_inputs(struct subject *s, const struct eng_bound *b, enum sl_entity entity, const char *name)
+static void scan_inputs(struct subject *s, const struct eng_bound *b, enum sl_entity entity,
+                        const char *name)
 {
     for (size_t i = 0; i < b->step.n_inputs; i++) {
         const struct sl_bound_input *in = &b->step.inputs[i];
         for (size_t k = 0; k < in->n; k++) {
-            if (in->items[k].entity == entity && (name == NULL || sl_streq(in->input->name, name))) {
+            if (in->items[k].entity == entity &&
+                (name == NULL || sl_streq(in->input->name, name))) {
                 consider(s, &in->items[k]);
             }
         }
@@ -246,11 +254,12 @@ static int store_text(struct eng_attempt *ea, const struct eng_bound *b, const s
                       int64_t offset, struct sl_err *err)
 {
     struct sl_metrics_chunk chunk;
-    struct sl_metrics_input in = {.text = sl_buf_str(text), .len = text->len, .first_line = 1, .final = true};
+    struct sl_metrics_input in = {
+        .text = sl_buf_str(text), .len = text->len, .first_line = 1, .final = true};
     sl_metrics_parse_chunk(&in, &ea->arena, &chunk);
     if (chunk.n_bad > 0 && ea->outcome.ok) {
-        return sl_err_set(err, SL_EINVAL, "metrics: %lld of %lld lines refused; %s", (long long)chunk.n_bad,
-                          (long long)chunk.n_lines, chunk.first_bad.msg);
+        return sl_err_set(err, SL_EINVAL, "metrics: %lld of %lld lines refused; %s",
+                          (long long)chunk.n_bad, (long long)chunk.n_lines, chunk.first_bad.msg);
     }
     struct metrics_write m = {.ea = ea,
                               .b = b,
@@ -262,16 +271,19 @@ static int store_text(struct eng_attempt *ea, const struct eng_bound *b, const s
 }
 
 /** $SLUICE_METRICS and every `{metrics: FILE}` output, one after the other as one stream. */
-static int take_metrics(struct eng_attempt *ea, const struct eng_bound *b, int dirfd, struct sl_err *err)
+static int take_metrics(struct eng_attempt *ea, const struct eng_bound *b, int dirfd,
+                        struct sl_err *err)
 {
     const struct sl_step *spec = ea->run->core.plan->steps[ea->a->step].spec;
-    _cleanup_(buf) struct sl_buf all = SL_BUF_INIT(METRICS_BYTES_MAX);
+    _cleanup_(buf)
+    struct sl_buf all = SL_BUF_INIT(METRICS_BYTES_MAX);
     int rc = sl_read_file_at(dirfd, "metrics.jsonl", METRICS_BYTES_MAX, &all, err);
     if (rc < 0 && rc != -SL_ENOTFOUND) {
         return sl_err_wrap(err, "metrics");
     }
     for (size_t i = 0; i < spec->n_outputs && ea->outcome.ok; i++) {
-        _cleanup_(buf) struct sl_buf one = SL_BUF_INIT(METRICS_BYTES_MAX);
+        _cleanup_(buf)
+        struct sl_buf one = SL_BUF_INIT(METRICS_BYTES_MAX);
         char path[4096];
         if (!spec->outputs[i].metrics) {
             continue;
@@ -286,7 +298,8 @@ static int take_metrics(struct eng_attempt *ea, const struct eng_bound *b, int d
         }
         struct sl_err as_one = SL_ERR_INIT; /* a pretty-printed object becomes one line */
         json_auto_t *object = sl_json_parse("metrics", sl_buf_str(&one), one.len, &as_one);
-        _cleanup_(free) char *line = json_is_object(object) ? sl_json_canonical(object) : NULL;
+        _cleanup_(free)
+        char *line = json_is_object(object) ? sl_json_canonical(object) : NULL;
         sl_buf_puts(&all, line != NULL ? line : sl_buf_str(&one));
     }
     return all.len == 0 ? 0 : store_text(ea, b, &all, 0, err);
@@ -299,7 +312,8 @@ static int bound_of(struct eng_attempt *ea, const struct eng_bound **ret, struct
     struct eng_run *r = ea->run;
     if (r->bound[ea->a->step] == NULL) { /* adopted: it was bound by another engine */
         struct sl_db *db = eng_reader_get(r->e, err);
-        int rc = db == NULL ? -err->code : eng_bind(r, ea->a->step, db, &r->bound[ea->a->step], err);
+        int rc =
+            db == NULL ? -err->code : eng_bind(r, ea->a->step, db, &r->bound[ea->a->step], err);
         if (db != NULL) {
             eng_reader_put(r->e, db);
         }
@@ -335,7 +349,8 @@ static void collect_fn(struct sl_work *work)
     struct sl_outcome *o = &ea->outcome;
     const struct eng_bound *b = NULL;
     struct sl_err err = SL_ERR_INIT;
-    _cleanup_(close) int fd = sl_opendir_at(AT_FDCWD, ea->dir, &err);
+    _cleanup_(close)
+    int fd = sl_opendir_at(AT_FDCWD, ea->dir, &err);
     int rc = fd < 0 ? fd : bound_of(ea, &b, &err);
     if (rc == 0 && o->ok) {
         rc = take_outputs(ea, b, fd, &err);
@@ -382,6 +397,9 @@ static void collect_done(struct sl_work *work)
 static void action_collected(struct sl_post *post)
 {
     struct eng_attempt *ea = SL_CONTAINER_OF(post, struct eng_attempt, post);
+    if (ea->run->e->closing) {
+        return;
+    }
     struct sl_core *core = ea->run->core.core;
     sl_core_collected(ea->a, &ea->outcome);
     sl_core_pump(core);

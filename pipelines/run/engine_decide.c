@@ -42,8 +42,8 @@ static const struct sl_artifact *world_output(void *data, uint32_t step, const c
     return NULL;
 }
 
-static int world_resolve(void *data, enum sl_entity entity, const char *ref, struct sl_artifact *ret,
-                         struct sl_err *err)
+static int world_resolve(void *data, enum sl_entity entity, const char *ref,
+                         struct sl_artifact *ret, struct sl_err *err)
 {
     const struct eng_world *w = data;
     return sl_ws_resolve(w->db, entity, ref, w->arena, ret, err);
@@ -73,7 +73,8 @@ void eng_world_init(struct eng_world *w, struct eng_run *r, struct sl_db *db, st
     };
 }
 
-int eng_bind(struct eng_run *r, uint32_t step, struct sl_db *db, struct eng_bound **ret, struct sl_err *err)
+int eng_bind(struct eng_run *r, uint32_t step, struct sl_db *db, struct eng_bound **ret,
+             struct sl_err *err)
 {
     struct eng_bound *b = SL_NEW(struct eng_bound);
     struct eng_world w;
@@ -94,8 +95,8 @@ int eng_bind(struct eng_run *r, uint32_t step, struct sl_db *db, struct eng_boun
 static bool cacheable(const struct eng_run *r, const struct sl_plan_step *p)
 {
     bool process = p->spec->action == SL_ACT_RUN || p->spec->action == SL_ACT_COMMAND;
-    return process && p->spec->cache == SL_CACHE_AUTO && !p->spec->effects_external && !r->no_cache &&
-           !p->is_finally;
+    return process && p->spec->cache == SL_CACHE_AUTO && !p->spec->effects_external &&
+           !r->no_cache && !p->is_finally;
 }
 
 /** Every output that the step must have is there. */
@@ -114,8 +115,9 @@ static void make_key(struct deciding *x)
 {
     struct eng_run *r = x->run;
     json_t *record = NULL;
-    if (sl_plan_cache_record(r->core.plan, x->step, &x->bound->step, &eng_run_code(r, x->step)->digest,
-                             &r->record.runtime, &record, &x->d.key) == 0) {
+    if (sl_plan_cache_record(r->core.plan, x->step, &x->bound->step,
+                             &eng_run_code(r, x->step)->digest, &r->record.runtime, &record,
+                             &x->d.key) == 0) {
         x->d.key_record = sl_json_canonical(record);
         x->d.has_key = true;
         x->d.share = cacheable(r, &r->core.plan->steps[x->step]);
@@ -152,7 +154,8 @@ static void look_up(struct deciding *x, struct sl_db *db)
     x->d.outputs = outputs;
     snprintf(x->d.from_run, sizeof(x->d.from_run), "%s", hit.run_id);
     x->d.from_step = hit.step;
-    snprintf(x->d.reason, sizeof(x->d.reason), "same command, code, inputs and environment as run #%lld of %s",
+    snprintf(x->d.reason, sizeof(x->d.reason),
+             "same command, code, inputs and environment as run #%lld of %s",
              (long long)hit.run_number, sl_time_format(hit.created_ms, when));
 }
 
@@ -186,8 +189,9 @@ static bool champion_known(struct deciding *x, struct sl_db *db)
     if (sl_eval_latest(db, &pair, count_eval, &n, NULL) < 0 || n == 0) {
         return false;
     }
-    snprintf(x->d.reason, sizeof(x->d.reason), "champion %s@v%lld is already evaluated on this dataset",
-             b->champion.name, (long long)b->champion.version);
+    snprintf(x->d.reason, sizeof(x->d.reason),
+             "champion %s@v%lld is already evaluated on this dataset", b->champion.name,
+             (long long)b->champion.version);
     return true;
 }
 

@@ -28,7 +28,8 @@ static void set(struct env_list *l, const char *name, const char *value)
     l->items[l->n++] = entry;
 }
 
-static void set_path(struct env_list *l, const char *name, const struct eng_attempt *ea, const char *rest)
+static void set_path(struct env_list *l, const char *name, const struct eng_attempt *ea,
+                     const char *rest)
 {
     set(l, name, sl_arena_printf(l->a, "%s/%s", ea->dir, rest));
 }
@@ -42,7 +43,8 @@ char *eng_input_path(const struct eng_attempt *ea, const struct sl_bound_input *
 }
 
 /** An input version that is one file at its root is given as that file, all else as a directory. */
-static const char *single_file(const struct eng_attempt *ea, const struct sl_artifact *v, struct sl_arena *a)
+static const char *single_file(const struct eng_attempt *ea, const struct sl_artifact *v,
+                               struct sl_arena *a)
 {
     struct sl_manifest m;
     const char *name = NULL;
@@ -80,7 +82,8 @@ static void set_sluice(struct env_list *l, const struct eng_attempt *ea, const s
     set_path(l, "SLUICE_METRICS", ea, "metrics.jsonl");
     set_path(l, "SLUICE_PARAMS", ea, "params.json");
     set(l, "SLUICE_CHECKPOINT",
-        sl_arena_printf(l->a, "%s/runs/%s/checkpoint-%u", r->e->ws->path, r->record.id, ea->a->step));
+        sl_arena_printf(l->a, "%s/runs/%s/checkpoint-%u", r->e->ws->path, r->record.id,
+                        ea->a->step));
     for (size_t i = 0; i < p->spec->n_outputs; i++) {
         const struct sl_output *o = &p->spec->outputs[i];
         set_path(l, sl_arena_printf(l->a, "SLUICE_OUT_%s", o->name), ea,
@@ -97,6 +100,7 @@ const char *const *eng_step_env(struct eng_attempt *ea, const struct eng_bound *
     l.cap = 32 + b->step.n_env + 2 * b->step.n_inputs + spec->n_outputs;
     l.items = SL_ARENA_ARRAY(&ea->arena, const char *, l.cap);
     set(&l, "PATH", STEP_PATH);
+    set(&l, "CUDA_VISIBLE_DEVICES", ea->gpus != NULL ? ea->gpus : ""); /* none unless asked for */
     set(&l, "LANG", "C.UTF-8");
     set(&l, "TZ", "UTC");
     set_path(&l, "HOME", ea, "tmp");

@@ -33,10 +33,11 @@ static int audit(struct sl_db *db, const struct sl_jentry *e, enum sl_act act, c
 }
 
 /** Takes the payload. A failure so far (`rc`) is passed on. */
-static int event(struct sl_db *db, const struct sl_jentry *e, enum sl_event_type type, const char *subject,
-                 json_t *payload, int rc, struct sl_err *err)
+static int event(struct sl_db *db, const struct sl_jentry *e, enum sl_event_type type,
+                 const char *subject, json_t *payload, int rc, struct sl_err *err)
 {
-    struct sl_event ev = {.ts_ms = e->ts_ms, .type = type, .run_id = e->run->id, .subject = subject};
+    struct sl_event ev = {
+        .ts_ms = e->ts_ms, .type = type, .run_id = e->run->id, .subject = subject};
     rc = rc < 0 ? rc : sl_bus_append(db, &ev, payload, NULL, err);
     json_decref(payload);
     return rc;
@@ -54,11 +55,12 @@ static int apply_run(struct sl_db *db, const struct sl_jentry *e, struct sl_err 
                             .timed_out = e->run->timed_out};
     bool final = sl_run_machine.states[e->to].final;
     int rc = sl_run_move(db, &m, err);
-    json_t *payload = json_pack("{s:s, s:s, s:s}", "from", sl_sm_name(&sl_run_machine, e->from), "to",
-                                sl_sm_name(&sl_run_machine, e->to), "reason", e->reason);
+    json_t *payload = json_pack("{s:s, s:s, s:s}", "from", sl_sm_name(&sl_run_machine, e->from),
+                                "to", sl_sm_name(&sl_run_machine, e->to), "reason", e->reason);
     rc = event(db, e, final ? SL_EVENT_RUN_FINISHED : SL_EVENT_RUN_STARTED, NULL, payload, rc, err);
-    enum sl_act act = final ? SL_ACT_RUN_FINISH
-                            : e->to == SL_RUN_CANCELLING ? SL_ACT_RUN_CANCEL : SL_ACT_RUN_START;
+    enum sl_act act = final                        ? SL_ACT_RUN_FINISH
+                      : e->to == SL_RUN_CANCELLING ? SL_ACT_RUN_CANCEL
+                                                   : SL_ACT_RUN_START;
     return rc < 0 ? rc : audit(db, e, act, "run", e->run->id, err);
 }
 
@@ -71,7 +73,8 @@ static void version_id(const struct sl_artifact *v, char out[SL_DIGEST_HEX + 16]
 }
 
 static int link_version(struct sl_db *db, const struct sl_jentry *e, const char *exec_id,
-                        const struct sl_artifact *v, const char *role, bool made, struct sl_err *err)
+                        const struct sl_artifact *v, const char *role, bool made,
+                        struct sl_err *err)
 {
     char id[SL_DIGEST_HEX + 16];
     char name[2 * SL_NAME_MAX + 40];
@@ -103,7 +106,8 @@ static int link_start(struct sl_db *db, const struct sl_jentry *e, struct sl_err
     char name[SL_SPEC_NAME_MAX + 400];
     snprintf(name, sizeof(name), "%s#%lld/%s", r->record.pipeline, (long long)r->record.number,
              r->core.plan->steps[e->step].key);
-    struct sl_lineage_node node = {.ref = {SL_NODE_STEP_EXECUTION, id}, .name = name, .ts_ms = e->ts_ms};
+    struct sl_lineage_node node = {
+        .ref = {SL_NODE_STEP_EXECUTION, id}, .name = name, .ts_ms = e->ts_ms};
     struct sl_lineage_edge part = {.from = node.ref,
                                    .to = {SL_NODE_RUN, r->record.id},
                                    .kind = SL_EDGE_PART_OF,
@@ -141,7 +145,8 @@ static int apply_attempt_start(struct sl_db *db, const struct sl_jentry *e, stru
 {
     const struct eng_attempt *ea = eng_attempt_of(e->att);
     const char *key = e->run->plan->steps[e->step].key;
-    int rc = sl_attempt_store_start(db, e->att, ea->identity != NULL ? ea->identity : "{}", e->ts_ms, err);
+    int rc = sl_attempt_store_start(db, e->att, ea->identity != NULL ? ea->identity : "{}",
+                                    e->ts_ms, err);
     rc = rc < 0 ? rc : link_start(db, e, err);
     json_t *payload = json_pack("{s:s, s:i}", "attempt", e->att->id, "number", e->att->number);
     rc = event(db, e, SL_EVENT_ATTEMPT_STARTED, key, payload, rc, err);
@@ -154,10 +159,11 @@ static int apply_attempt_end(struct sl_db *db, const struct sl_jentry *e, struct
     int rc = sl_attempt_store_end(db, e->att, (enum sl_attempt_state)e->to, err);
     rc = rc < 0 ? rc : link_outputs(db, e, err);
     json_t *payload = json_pack("{s:s, s:i, s:s, s:s, s:i, s:i}", "attempt", e->att->id, "number",
-                                e->att->number, "state", sl_sm_name(&sl_attempt_machine, e->to), "class",
-                                o->ok ? "" : sl_fail_class_names[o->fail], "exit_code", o->exit_code,
-                                "signal", o->signal);
-    rc = event(db, e, SL_EVENT_ATTEMPT_FINISHED, e->run->plan->steps[e->step].key, payload, rc, err);
+                                e->att->number, "state", sl_sm_name(&sl_attempt_machine, e->to),
+                                "class", o->ok ? "" : sl_fail_class_names[o->fail], "exit_code",
+                                o->exit_code, "signal", o->signal);
+    rc =
+        event(db, e, SL_EVENT_ATTEMPT_FINISHED, e->run->plan->steps[e->step].key, payload, rc, err);
     return rc < 0 ? rc : audit(db, e, SL_ACT_STEP_FINISH, "attempt", e->att->id, err);
 }
 
@@ -175,7 +181,8 @@ static int store_outputs(struct sl_db *db, const struct sl_jentry *e, struct sl_
     int rc = 0;
     for (size_t i = 0; e->outputs != NULL && rc == 0 && i < spec->n_outputs; i++) {
         if (!sl_digest_is_zero(&e->outputs[i].digest)) {
-            rc = sl_output_store(db, e->run->id, e->step, spec->outputs[i].name, &e->outputs[i], err);
+            rc = sl_output_store(db, e->run->id, e->step, spec->outputs[i].name, &e->outputs[i],
+                                 err);
         }
     }
     return rc;
@@ -190,9 +197,9 @@ static int apply_step(struct sl_db *db, const struct sl_jentry *e, struct sl_err
     if (rc == 0 && fills_cache(e)) {
         rc = sl_cache_put(db, &e->key, e->run->id, e->step, e->ts_ms, err);
     }
-    json_t *payload =
-        json_pack("{s:s, s:s, s:s, s:i}", "from", sl_sm_name(&sl_step_machine, e->from), "to",
-                  sl_sm_name(&sl_step_machine, e->to), "reason", e->reason, "attempts", e->attempts);
+    json_t *payload = json_pack(
+        "{s:s, s:s, s:s, s:i}", "from", sl_sm_name(&sl_step_machine, e->from), "to",
+        sl_sm_name(&sl_step_machine, e->to), "reason", e->reason, "attempts", e->attempts);
     rc = event(db, e, SL_EVENT_STEP_STATE, p->key, payload, rc, err);
     if (rc == 0 && e->to == SL_STEP_CACHED) {
         rc = audit(db, e, SL_ACT_STEP_CACHE, "step", p->key, err);
@@ -203,14 +210,10 @@ static int apply_step(struct sl_db *db, const struct sl_jentry *e, struct sl_err
 static int apply(struct sl_db *db, const struct sl_jentry *e, struct sl_err *err)
 {
     switch (e->kind) {
-    case SL_J_RUN:
-        return apply_run(db, e, err);
-    case SL_J_STEP:
-        return apply_step(db, e, err);
-    case SL_J_ATTEMPT_START:
-        return apply_attempt_start(db, e, err);
-    case SL_J_ATTEMPT_END:
-        return apply_attempt_end(db, e, err);
+    case SL_J_RUN: return apply_run(db, e, err);
+    case SL_J_STEP: return apply_step(db, e, err);
+    case SL_J_ATTEMPT_START: return apply_attempt_start(db, e, err);
+    case SL_J_ATTEMPT_END: return apply_attempt_end(db, e, err);
     }
     return 0;
 }
@@ -232,7 +235,8 @@ static void tell(struct sl_engine *eng, const struct sl_jentry *e)
     struct sl_engine_event ev = {.run_id = e->run->id,
                                  .kind = e->kind,
                                  .step = e->step,
-                                 .key = e->kind == SL_J_RUN ? NULL : e->run->plan->steps[e->step].key,
+                                 .key =
+                                     e->kind == SL_J_RUN ? NULL : e->run->plan->steps[e->step].key,
                                  .from = e->from,
                                  .to = e->to,
                                  .attempt = e->att != NULL ? e->att->number : e->attempts,

@@ -6,6 +6,7 @@
  *   engine_decide.c condition, binding, cache, on the read lane
  *   engine_start.c  attempt directory, start, go, adopt, cancel through the runner
  *   engine_env.c    the environment of a step
+ *   engine_gpu.c    leases of GPUs
  *   engine_collect.c outputs, metrics and evaluations of an ended attempt
  *   engine_action.c gate, deploy, rollback
  *   engine_journal.c the batch as rows, events, audit and lineage
@@ -19,6 +20,7 @@
 #include "pipelines/run/engine.h"
 #include "pipelines/run/run_store.h"
 #include "pipelines/run/snapshot.h"
+#include "runners/gpu/gpu.h"
 
 #define ENG_READERS    3
 #define ENG_PREP_LANES 2
@@ -31,6 +33,8 @@ struct sl_engine {
     struct sl_lane *read_lane, *prep_lane, *act_lane;
     const struct sl_runner_ops *runner_ops;
     struct sl_runner *runner;
+    struct eng_gpus *gpus;
+    struct sl_sched_caps caps; /* what the machine offers */
     struct sl_engine_subscriber *subscribers;
     struct sl_timer wake;
     json_t *runtime, *hardware; /* facts, read once */
@@ -55,13 +59,13 @@ void eng_bound_free(struct eng_bound *b);
 struct eng_run {
     struct sl_core_run core; /* first: the core hands it back */
     struct sl_engine *e;
-    struct sl_arena arena;       /* spec, plan, outputs: loop thread and submission only */
+    struct sl_arena arena; /* spec, plan, outputs: loop thread and submission only */
     struct sl_run_record record;
     const struct sl_spec *spec;
     const struct sl_param_value *params;
-    struct sl_manifest code;          /* the whole snapshot */
-    struct sl_manifest *code_of;      /* per spec step with its own `code:`; else unsealed */
-    struct eng_bound **bound;         /* per plan step */
+    struct sl_manifest code;     /* the whole snapshot */
+    struct sl_manifest *code_of; /* per spec step with its own `code:`; else unsealed */
+    struct eng_bound **bound;    /* per plan step */
     bool no_cache;
 };
 struct eng_run *eng_run_of(struct sl_core_run *r);
@@ -87,7 +91,8 @@ struct eng_attempt {
     struct sl_arena arena;
     struct sl_err err;
     int rc;
-    bool live;                   /* the runner knows it */
+    bool live;  /* the runner knows it */
+    char *gpus; /* CUDA_VISIBLE_DEVICES while leased, else NULL */
 };
 struct eng_attempt *eng_attempt_of(const struct sl_core_attempt *a);
 /** Path of an attempt's directory below the data directory; caller frees. */
@@ -104,12 +109,26 @@ void eng_collect(void *data, struct sl_core_attempt *a);
 void eng_journal(void *data, struct sl_journal *j);
 void eng_attempt_over(void *data, struct sl_core_attempt *a);
 
+/** GPUs. lease: true = answered with *ret_rc; false = it waits, eng_start_with_gpus follows. */
+int eng_gpus_open(struct sl_engine *e, const char *inventory_file, struct sl_err *err)
+    SL_MUST_CHECK;
+void eng_gpus_close(struct sl_engine *e);
+int eng_gpus_count(const struct sl_engine *e);
+bool eng_gpus_lease(struct eng_attempt *ea, int *ret_rc);
+void eng_gpus_release(struct eng_attempt *ea);
+void eng_gpus_restore(struct eng_attempt *ea, const char *visible);
+json_t *eng_gpus_json(const struct sl_engine *e);
+/** Goes on with an attempt that waited; rc < 0: it cannot have what it asks for. */
+void eng_start_with_gpus(struct eng_attempt *ea, int rc);
+/** Its run is being cancelled. */
+bool ea_called_off(const struct eng_attempt *ea);
+
 /** Actions on the act lane. */
 void eng_action_go(struct eng_attempt *ea);
 
 /** Binds a step: needs ended. Thread: lane; `db` reads. Caller frees with eng_bound_free. */
-int eng_bind(struct eng_run *r, uint32_t step, struct sl_db *db, struct eng_bound **ret, struct sl_err *err)
-    SL_MUST_CHECK;
+int eng_bind(struct eng_run *r, uint32_t step, struct sl_db *db, struct eng_bound **ret,
+             struct sl_err *err) SL_MUST_CHECK;
 /** The world as the planner sees it from this run. `ctx` lives as long as the world is used. */
 struct eng_world {
     struct sl_plan_world world;

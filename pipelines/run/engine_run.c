@@ -91,8 +91,8 @@ static void adopt_plan(struct eng_run *r, const struct sl_plan *plan)
     r->bound = sl_calloc(plan->n_steps + 1U, sizeof(struct eng_bound *));
 }
 
-static int build(struct eng_run *r, const json_t *texts, const json_t *params, const struct sl_digest *code,
-                 struct sl_err *err)
+static int build(struct eng_run *r, const json_t *texts, const json_t *params,
+                 const struct sl_digest *code, struct sl_err *err)
 {
     const struct sl_plan *plan = NULL;
     int rc = sl_submission_plan(texts, params, &r->arena, &r->spec, &r->params, &plan, err);
@@ -127,8 +127,9 @@ static const char *pending_reason(const struct sl_spec *spec, struct sl_arena *a
             return sl_arena_printf(a, "step '%s': %s", s->id, s->unsupported);
         }
         if (s->n_pending_keys > 0) {
-            return sl_arena_printf(a, "step '%s': '%s' is understood but cannot be run by this version",
-                                   s->id, s->pending_keys[0]);
+            return sl_arena_printf(
+                a, "step '%s': '%s' is understood but cannot be run by this version", s->id,
+                s->pending_keys[0]);
         }
     }
     return NULL;
@@ -136,7 +137,8 @@ static const char *pending_reason(const struct sl_spec *spec, struct sl_arena *a
 
 static int put_json(struct sl_engine *e, json_t *value, struct sl_digest *ret, struct sl_err *err)
 {
-    _cleanup_(free) char *text = sl_json_canonical(value);
+    _cleanup_(free)
+    char *text = sl_json_canonical(value);
     json_decref(value);
     return sl_blob_put_bytes(e->ws->blobs, text, strlen(text), ret, err);
 }
@@ -160,10 +162,12 @@ static int fill_record(struct eng_run *r, const json_t *q, struct sl_err *err)
     rec->n_steps = r->core.plan->n_steps;
     rec->created_ms = sl_now_ms();
     json_auto_t *params = sl_params_json(r->spec, r->params);
-    json_auto_t *facts = json_pack("{s:O, s:O, s:b}", "hardware", e->hardware, "runtime", e->runtime,
-                                   "no_cache", sl_json_bool(q, "no_cache", false));
-    _cleanup_(free) char *params_text = sl_json_canonical(params);
-    _cleanup_(free) char *facts_text = sl_json_canonical(facts);
+    json_auto_t *facts = json_pack("{s:O, s:O, s:b}", "hardware", e->hardware, "runtime",
+                                   e->runtime, "no_cache", sl_json_bool(q, "no_cache", false));
+    _cleanup_(free)
+    char *params_text = sl_json_canonical(params);
+    _cleanup_(free)
+    char *facts_text = sl_json_canonical(facts);
     rec->params = sl_arena_strdup(a, params_text);
     rec->facts = sl_arena_strdup(a, facts_text);
     json_t *texts = json_pack("{s:O, s:O}", "main", json_object_get(q, "main"), "files",
@@ -172,10 +176,11 @@ static int fill_record(struct eng_run *r, const json_t *q, struct sl_err *err)
     return rc < 0 ? rc : put_json(e, sl_plan_json(r->core.plan), &rec->plan, err);
 }
 
-static int edge(struct sl_db *db, const struct eng_run *r, struct sl_lineage_ref to, enum sl_edge_kind kind,
-                const json_t *attrs, const char *name, struct sl_err *err)
+static int edge(struct sl_db *db, const struct eng_run *r, struct sl_lineage_ref to,
+                enum sl_edge_kind kind, const json_t *attrs, const char *name, struct sl_err *err)
 {
-    struct sl_lineage_node node = {.ref = to, .name = name, .attrs = attrs, .ts_ms = r->record.created_ms};
+    struct sl_lineage_node node = {
+        .ref = to, .name = name, .attrs = attrs, .ts_ms = r->record.created_ms};
     struct sl_lineage_edge link = {.from = {SL_NODE_RUN, r->record.id},
                                    .to = to,
                                    .kind = kind,
@@ -197,30 +202,37 @@ static int run_lineage(struct sl_db *db, struct eng_run *r, struct sl_err *err)
 {
     struct sl_arena *a = &r->arena;
     const struct sl_run_record *rec = &r->record;
-    json_auto_t *code = json_pack("{s:s, s:b}", "git_commit", rec->code_commit, "dirty", rec->code_dirty);
+    json_auto_t *code =
+        json_pack("{s:s, s:b}", "git_commit", rec->code_commit, "dirty", rec->code_dirty);
     json_auto_t *expanded = json_pack("{s:s, s:s, s:s}", "file", rec->file, "expanded",
                                       digest_id(a, &rec->plan), "base_dir", rec->base_dir);
     json_auto_t *params = sl_json_parse("params", rec->params, strlen(rec->params), err);
     struct sl_digest params_digest;
     sl_sha256(rec->params, strlen(rec->params), &params_digest);
     const char *name = sl_arena_printf(a, "%s#%lld", rec->pipeline, (long long)rec->number);
-    struct sl_lineage_node node = {.ref = {SL_NODE_RUN, rec->id}, .name = name, .ts_ms = rec->created_ms};
+    struct sl_lineage_node node = {
+        .ref = {SL_NODE_RUN, rec->id}, .name = name, .ts_ms = rec->created_ms};
     int rc = sl_lineage_node(db, &node, err);
+    rc = rc < 0
+             ? rc
+             : edge(db, r, (struct sl_lineage_ref){SL_NODE_CODE_SNAPSHOT, digest_id(a, &rec->code)},
+                    SL_EDGE_USED, code, rec->code_commit[0] != '\0' ? rec->code_commit : "folder",
+                    err);
     rc = rc < 0 ? rc
-                : edge(db, r, (struct sl_lineage_ref){SL_NODE_CODE_SNAPSHOT, digest_id(a, &rec->code)},
-                       SL_EDGE_USED, code, rec->code_commit[0] != '\0' ? rec->code_commit : "folder", err);
-    rc = rc < 0 ? rc
-                : edge(db, r, (struct sl_lineage_ref){SL_NODE_PIPELINE_VERSION, digest_id(a, &rec->spec)},
+                : edge(db, r,
+                       (struct sl_lineage_ref){SL_NODE_PIPELINE_VERSION, digest_id(a, &rec->spec)},
                        SL_EDGE_USED, expanded, rec->pipeline, err);
     rc = rc < 0 ? rc
                 : edge(db, r, (struct sl_lineage_ref){SL_NODE_PARAMS, digest_id(a, &params_digest)},
                        SL_EDGE_USED, params, "parameters", err);
     rc = rc < 0 ? rc
-                : edge(db, r, (struct sl_lineage_ref){SL_NODE_ENVIRONMENT, digest_id(a, &rec->runtime)},
+                : edge(db, r,
+                       (struct sl_lineage_ref){SL_NODE_ENVIRONMENT, digest_id(a, &rec->runtime)},
                        SL_EDGE_RAN_IN, r->e->runtime, "host runtime", err);
     return rc < 0 ? rc
                   : edge(db, r,
-                         (struct sl_lineage_ref){SL_NODE_HARDWARE, sl_json_str(r->e->hardware, "host", "host")},
+                         (struct sl_lineage_ref){SL_NODE_HARDWARE,
+                                                 sl_json_str(r->e->hardware, "host", "host")},
                          SL_EDGE_RAN_ON, r->e->hardware, NULL, err);
 }
 
@@ -262,6 +274,7 @@ static void submit_fn(struct sl_work *work)
     if (missing != NULL) {
         s->rc = sl_err_set(&s->err, SL_EUNSUPPORTED, "%s", missing);
     }
+    s->rc = s->rc < 0 ? s->rc : sl_sched_check(&sub->e->caps, r->core.plan, &s->err);
     s->rc = s->rc < 0 ? s->rc : fill_record(r, q, &s->err);
     s->rc = s->rc < 0 ? s->rc : sl_ws_write(sub->e->ws, insert_run, r, &s->err);
     r->no_cache = sl_json_bool(q, "no_cache", false);
@@ -306,13 +319,15 @@ void sl_engine_submit(struct sl_engine *e, struct sl_submit *s)
 int eng_run_load(struct sl_engine *e, const struct sl_run_record *record, struct eng_run **ret,
                  struct sl_err *err)
 {
-    _cleanup_(buf) struct sl_buf text = SL_BUF_INIT(SL_SUBMISSION_BYTES_MAX);
+    _cleanup_(buf)
+    struct sl_buf text = SL_BUF_INIT(SL_SUBMISSION_BYTES_MAX);
     struct eng_run *r = run_new(e);
     r->record = *record;
     int rc = sl_blob_read_all(e->ws->blobs, &record->spec, SL_SUBMISSION_BYTES_MAX, &text, err);
     json_auto_t *texts =
         rc < 0 ? NULL : sl_json_parse("recorded pipeline", sl_buf_str(&text), text.len, err);
-    json_auto_t *params = sl_json_parse("recorded parameters", record->params, strlen(record->params), err);
+    json_auto_t *params =
+        sl_json_parse("recorded parameters", record->params, strlen(record->params), err);
     json_auto_t *facts = sl_json_parse("recorded facts", record->facts, strlen(record->facts), err);
     if (rc == 0 && (texts == NULL || params == NULL || facts == NULL)) {
         rc = -SL_ECORRUPT;
@@ -338,7 +353,8 @@ static int restore_step(const struct sl_step_row *row, void *data, struct sl_err
     struct restoring *x = data;
     struct eng_run *r = x->r;
     if (row->step < 0 || row->step >= r->core.plan->n_steps) {
-        return sl_err_set(err, SL_ECORRUPT, "run %s has a step that its pipeline lacks", r->record.id);
+        return sl_err_set(err, SL_ECORRUPT, "run %s has a step that its pipeline lacks",
+                          r->record.id);
     }
     struct sl_core_step s = {.state = row->state,
                              .attempts = row->attempts,
@@ -348,8 +364,8 @@ static int restore_step(const struct sl_step_row *row, void *data, struct sl_err
                              .has_key = row->has_key};
     int rc = 0;
     if (sl_step_state_good(s.state)) {
-        rc = sl_outputs_load(x->db, r->record.id, row->step, r->core.plan->steps[row->step].spec, &r->arena,
-                             &s.outputs, err);
+        rc = sl_outputs_load(x->db, r->record.id, row->step, r->core.plan->steps[row->step].spec,
+                             &r->arena, &s.outputs, err);
     }
     sl_core_restore_step(&r->core, (uint32_t)row->step, &s);
     return rc;
@@ -379,7 +395,8 @@ static int restore_attempt(const struct sl_attempt_row *row, void *data, struct 
     return 0;
 }
 
-static int restore_run(struct sl_engine *e, struct sl_db *db, const char *run_id, struct sl_err *err)
+static int restore_run(struct sl_engine *e, struct sl_db *db, const char *run_id,
+                       struct sl_err *err)
 {
     struct sl_run_record record;
     struct sl_arena arena;
@@ -405,8 +422,72 @@ static int restore_run(struct sl_engine *e, struct sl_db *db, const char *run_id
             sl_core_restore_go(&r->core);
         }
     }
+    if (rc < 0 && r != NULL) {
+        if (r->core.core != NULL) {
+            sl_core_remove_run(e->core, &r->core);
+        }
+        eng_run_free(r);
+    }
     sl_arena_release(&arena);
     return rc;
+}
+
+struct give_up {
+    struct sl_run_move move;
+};
+
+static int write_give_up(struct sl_db *db, void *arg, struct sl_err *err)
+{
+    return sl_run_move(db, &((struct give_up *)arg)->move, err);
+}
+
+/** A run that cannot be taken up (its content is gone, the machine shrank) must not keep the others from
+ * running: it is recorded as failed, with the reason. */
+static int give_up(struct sl_engine *e, struct sl_db *db, const char *run_id,
+                   const struct sl_err *why, struct sl_err *err)
+{
+    struct sl_run_record record;
+    struct sl_arena arena;
+    sl_arena_init(&arena, 0);
+    int rc = sl_run_find(db, run_id, &arena, &record, err);
+    if (rc == 0) {
+        bool cancelling = record.state == SL_RUN_CANCELLING;
+        struct give_up g = {{.id = run_id,
+                             .from = record.state,
+                             .to = cancelling ? SL_RUN_CANCELLED : SL_RUN_FAILED,
+                             .reason = why->msg,
+                             .ts_ms = sl_now_ms()}};
+        rc = sl_ws_write(e->ws, write_give_up, &g, err);
+    }
+    sl_arena_release(&arena);
+    return rc;
+}
+
+/** Every nonce that the journal knows as live; anything else of ours on this machine is a stray. */
+static int sweep_strays(struct sl_engine *e, struct sl_err *err)
+{
+    SL_VEC(const char *) nonces = {0};
+    struct sl_core_run *r = NULL;
+    json_auto_t *kept = json_array();
+    for (r = sl_core_find_run(e->core, NULL); r != NULL; r = r->next) {
+        for (uint32_t i = 0; i < r->plan->n_steps; i++) {
+            const struct sl_core_attempt *a = r->steps[i].att;
+            struct eng_attempt *ea = a != NULL ? eng_attempt_of(a) : NULL;
+            json_t *identity =
+                ea != NULL && ea->identity != NULL
+                    ? sl_json_parse("identity", ea->identity, strlen(ea->identity), NULL)
+                    : NULL;
+            const char *nonce = identity != NULL ? sl_json_str(identity, "nonce", NULL) : NULL;
+            if (nonce != NULL) {
+                json_array_append(kept, identity);
+                sl_vec_push(&nonces, nonce);
+            }
+            json_decref(identity);
+        }
+    }
+    int rc = e->runner_ops->sweep(e->runner, nonces.items, nonces.n, err);
+    sl_vec_free(&nonces);
+    return rc < 0 ? rc : 0;
 }
 
 struct id_list {
@@ -424,12 +505,16 @@ static int note_id(const char *run_id, void *data, struct sl_err *err)
 int eng_restore_all(struct sl_engine *e, struct sl_err *err)
 {
     struct id_list list = {0};
+    struct sl_err why = SL_ERR_INIT;
     struct sl_db *db = eng_reader_get(e, err);
     int rc = db == NULL ? -err->code : sl_run_unfinished(db, note_id, &list, err);
     for (size_t i = 0; i < list.ids.n; i++) {
-        rc = rc < 0 ? rc : restore_run(e, db, list.ids.items[i], err);
+        if (rc == 0 && restore_run(e, db, list.ids.items[i], &why) < 0) {
+            rc = give_up(e, db, list.ids.items[i], &why, err);
+        }
         free(list.ids.items[i]);
     }
+    rc = rc < 0 ? rc : sweep_strays(e, err);
     sl_vec_free(&list.ids);
     if (db != NULL) {
         eng_reader_put(e, db);

@@ -30,12 +30,14 @@ static int put_version(const struct eng_attempt *ea, const struct sl_digest *dig
     struct sl_manifest m;
     sl_manifest_init(&m);
     int rc = sl_ws_manifest(ea->run->e->ws->blobs, digest, &m, err);
-    rc = rc < 0 ? rc : sl_manifest_materialise(ea->run->e->ws->blobs, &m, dirfd, path, &read_only, err);
+    rc = rc < 0 ? rc
+                : sl_manifest_materialise(ea->run->e->ws->blobs, &m, dirfd, path, &read_only, err);
     sl_manifest_release(&m);
     return rc;
 }
 
-static int put_inputs(const struct eng_attempt *ea, const struct eng_bound *b, int dirfd, struct sl_err *err)
+static int put_inputs(const struct eng_attempt *ea, const struct eng_bound *b, int dirfd,
+                      struct sl_err *err)
 {
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < b->step.n_inputs; i++) {
@@ -61,7 +63,8 @@ static int put_inputs(const struct eng_attempt *ea, const struct eng_bound *b, i
 /** Only what the step mentions: anything else would be an input that its cache key does not know. */
 static int put_params(const struct eng_bound *b, int dirfd, struct sl_err *err)
 {
-    _cleanup_(free) char *text = sl_json_canonical(b->step.used_params);
+    _cleanup_(free)
+    char *text = sl_json_canonical(b->step.used_params);
     return sl_publish_file_at(dirfd, "params.json", text, strlen(text), 0444, false, err);
 }
 
@@ -93,7 +96,8 @@ static int make_dirs(struct eng_attempt *ea, int *ret_fd, struct sl_err *err)
 
 static int prepare(struct eng_attempt *ea, const struct eng_bound *b, struct sl_err *err)
 {
-    _cleanup_(close) int fd = -1;
+    _cleanup_(close)
+    int fd = -1;
     const struct sl_manifest *code = eng_run_code(ea->run, ea->a->step);
     int rc = make_dirs(ea, &fd, err);
     rc = rc < 0 ? rc : sl_manifest_materialise(ea->run->e->ws->blobs, code, fd, "work", NULL, err);
@@ -129,6 +133,7 @@ static void start_fn(struct sl_work *work)
     ea->rc = ea->rc < 0 ? ea->rc : spawn(ea, b, &ea->err);
     if (ea->rc == 0) {
         json_auto_t *identity = sl_attempt_identity_json(&ea->proc.identity);
+        sl_json_set_str(identity, "gpus", ea->gpus);
         ea->identity = sl_json_canonical(identity);
     }
 }
@@ -150,6 +155,9 @@ static void start_done(struct sl_work *work)
 static void action_created(struct sl_post *post)
 {
     struct eng_attempt *ea = SL_CONTAINER_OF(post, struct eng_attempt, post);
+    if (ea->run->e->closing) {
+        return;
+    }
     struct sl_core *core = ea->run->core.core;
     sl_core_started(ea->a, 0, NULL);
     sl_core_pump(core);
@@ -170,10 +178,38 @@ void eng_start(void *data, struct sl_core_attempt *a)
         sl_loop_post(e->loop, &ea->post);
         return;
     }
+    int rc = 0;
+    if (ea->run->core.plan->steps[a->step].spec->resources.gpu_count == 0 ||
+        eng_gpus_lease(ea, &rc)) {
+        eng_start_with_gpus(ea, rc);
+    }
+}
+
+static void cannot_start(struct sl_post *post)
+{
+    struct eng_attempt *ea = SL_CONTAINER_OF(post, struct eng_attempt, post);
+    start_done(&ea->work);
+}
+
+void eng_start_with_gpus(struct eng_attempt *ea, int rc)
+{
+    struct sl_engine *e = ea->run->e;
     ea->work.fn = start_fn;
     ea->work.done = start_done;
-    int rc = sl_lane_submit(e->prep_lane, &ea->work, NULL);
+    ea->rc = rc;
+    if (rc < 0) {
+        ea->post.fn = cannot_start;
+        sl_loop_post(e->loop, &ea->post);
+        return;
+    }
+    rc = sl_lane_submit(e->prep_lane, &ea->work, NULL);
     SL_ASSERT(rc == 0);
+}
+
+bool ea_called_off(const struct eng_attempt *ea)
+{
+    return ea->run->core.state == SL_RUN_CANCELLING &&
+           !ea->run->core.plan->steps[ea->a->step].is_finally;
 }
 
 /* ---- running -------------------------------------------------------------------------------------- */
@@ -182,30 +218,16 @@ static void fill_failure(struct sl_outcome *o, const struct sl_attempt_result *r
 {
     o->ok = false;
     switch (res->class) {
-    case SL_CLASS_TIMEOUT:
-        o->fail = SL_FAIL_TIMEOUT;
-        break;
-    case SL_CLASS_OOM:
-        o->fail = SL_FAIL_OOM;
-        break;
-    case SL_CLASS_CANCELLED:
-        o->fail = SL_FAIL_CANCELLED;
-        break;
-    case SL_CLASS_NEVER_STARTED:
-        o->fail = SL_FAIL_NEVER_STARTED;
-        break;
-    case SL_CLASS_LOST:
-        o->fail = SL_FAIL_LOST;
-        break;
-    case SL_CLASS_INFRA:
-        o->fail = SL_FAIL_INFRA;
-        break;
+    case SL_CLASS_TIMEOUT: o->fail = SL_FAIL_TIMEOUT; break;
+    case SL_CLASS_OOM: o->fail = SL_FAIL_OOM; break;
+    case SL_CLASS_CANCELLED: o->fail = SL_FAIL_CANCELLED; break;
+    case SL_CLASS_NEVER_STARTED: o->fail = SL_FAIL_NEVER_STARTED; break;
+    case SL_CLASS_LOST: o->fail = SL_FAIL_LOST; break;
+    case SL_CLASS_INFRA: o->fail = SL_FAIL_INFRA; break;
     case SL_CLASS_EXIT:
     case SL_CLASS_SIGNAL:
     case SL_CLASS_EXEC_FAILED:
-    case SL_CLASS_COUNT:
-        o->fail = SL_FAIL_EXIT;
-        break;
+    case SL_CLASS_COUNT: o->fail = SL_FAIL_EXIT; break;
     }
 }
 
@@ -232,6 +254,9 @@ static void outcome_of(const struct sl_attempt_result *res, struct sl_outcome *o
 static void on_end(struct sl_attempt *proc, const struct sl_attempt_result *result)
 {
     struct eng_attempt *ea = SL_CONTAINER_OF(proc, struct eng_attempt, proc);
+    if (ea->run->e->closing) { /* its exit record stays for the next engine */
+        return;
+    }
     struct sl_core *core = ea->run->core.core;
     struct sl_outcome o;
     ea->live = false;
@@ -250,6 +275,9 @@ static void failed_to_go(struct eng_attempt *ea)
 static void late_failure(struct sl_post *post)
 {
     struct eng_attempt *ea = SL_CONTAINER_OF(post, struct eng_attempt, post);
+    if (ea->run->e->closing) {
+        return;
+    }
     struct sl_core *core = ea->run->core.core;
     failed_to_go(ea);
     sl_core_pump(core);
@@ -286,11 +314,13 @@ void eng_adopt(void *data, struct sl_core_attempt *a)
     struct eng_attempt *ea = eng_attempt_of(a);
     struct sl_attempt_identity identity;
     if (a->action) {
-        eng_action_go(ea); /* gates judge again; a deployment with this attempt's id goes on where it was */
+        eng_action_go(
+            ea); /* gates judge again; a deployment with this attempt's id goes on where it was */
         return;
     }
     json_auto_t *json = sl_json_parse("identity", ea->identity, strlen(ea->identity), &ea->err);
     ea->proc.on_end = on_end;
+    eng_gpus_restore(ea, sl_json_str(json, "gpus", NULL));
     int rc = json == NULL ? -SL_ECORRUPT : sl_attempt_identity_parse(json, &identity, &ea->err);
     rc = rc < 0 ? rc : e->runner_ops->adopt(e->runner, &identity, ea->dir, &ea->proc, &ea->err);
     ea->live = rc == 0;
@@ -318,6 +348,7 @@ void eng_attempt_over(void *data, struct sl_core_attempt *a)
         eng_bound_free(r->bound[a->step]);
         r->bound[a->step] = NULL;
     }
+    eng_gpus_release(ea);
     sl_arena_release(&ea->arena);
     free(ea->dir);
     free(ea->identity);

@@ -19,8 +19,10 @@ static const char *const interpreters[] = {"/bin/sh", "/usr/bin/python3", "/usr/
 
 static void set_file_digest(json_t *into, const char *key, const char *path)
 {
-    _cleanup_(buf) struct sl_buf text = SL_BUF_INIT(FACT_FILE_MAX);
-    _cleanup_(free) char *real = realpath(path, NULL);
+    _cleanup_(buf)
+    struct sl_buf text = SL_BUF_INIT(FACT_FILE_MAX);
+    _cleanup_(free)
+    char *real = realpath(path, NULL);
     struct sl_digest d;
     char hex[SL_DIGEST_HEX + 1];
     if (real == NULL || sl_read_file_at(AT_FDCWD, real, FACT_FILE_MAX, &text, NULL) < 0) {
@@ -33,7 +35,8 @@ static void set_file_digest(json_t *into, const char *key, const char *path)
 /** The value of KEY=value or "key : value" in a small text file; caller frees, NULL when absent. */
 static char *line_value(const char *path, const char *key, char separator)
 {
-    _cleanup_(buf) struct sl_buf text = SL_BUF_INIT(1 << 20);
+    _cleanup_(buf)
+    struct sl_buf text = SL_BUF_INIT(1 << 20);
     if (sl_read_file_at(AT_FDCWD, path, 1 << 20, &text, NULL) < 0) {
         return NULL;
     }
@@ -59,16 +62,19 @@ json_t *sl_facts_runtime(struct sl_digest *ret_digest)
 {
     struct utsname u;
     json_t *files = json_object();
-    _cleanup_(free) char *os = line_value("/etc/os-release", "PRETTY_NAME", '=');
+    _cleanup_(free)
+    char *os = line_value("/etc/os-release", "PRETTY_NAME", '=');
     for (size_t i = 0; i < SL_LEN(interpreters); i++) {
         set_file_digest(files, interpreters[i], interpreters[i]);
     }
-    json_t *all = json_pack("{s:s, s:b, s:s, s:s, s:s, s:o}", "kind", "host", "reproducible", 0, "os",
-                            os != NULL ? os : "unknown", "arch", uname(&u) == 0 ? u.machine : "unknown",
-                            "libc", gnu_get_libc_version(), "interpreters", files);
+    json_t *all =
+        json_pack("{s:s, s:b, s:s, s:s, s:s, s:o}", "kind", "host", "reproducible", 0, "os",
+                  os != NULL ? os : "unknown", "arch", uname(&u) == 0 ? u.machine : "unknown",
+                  "libc", gnu_get_libc_version(), "interpreters", files);
     SL_ASSERT(all != NULL);
     set_file_digest(all, "packages", "/var/lib/dpkg/status");
-    _cleanup_(free) char *text = sl_json_canonical(all);
+    _cleanup_(free)
+    char *text = sl_json_canonical(all);
     sl_sha256(text, strlen(text), ret_digest);
     return all;
 }
@@ -77,15 +83,17 @@ json_t *sl_facts_hardware(void)
 {
     struct utsname u;
     bool known = uname(&u) == 0;
-    _cleanup_(free) char *cpu = line_value("/proc/cpuinfo", "model name", ':');
-    _cleanup_(buf) struct sl_buf boot = SL_BUF_INIT(64);
+    _cleanup_(free)
+    char *cpu = line_value("/proc/cpuinfo", "model name", ':');
+    _cleanup_(buf)
+    struct sl_buf boot = SL_BUF_INIT(64);
     if (sl_read_file_at(AT_FDCWD, "/proc/sys/kernel/random/boot_id", 64, &boot, NULL) == 0 &&
         boot.len > 0) {
         boot.ptr[strcspn(boot.ptr, "\n")] = '\0';
     }
     int64_t memory = (int64_t)sysconf(_SC_PHYS_PAGES) * (int64_t)sysconf(_SC_PAGESIZE);
-    return json_pack("{s:s, s:s, s:s, s:I, s:I, s:s}", "host", known ? u.nodename : "unknown", "kernel",
-                     known ? u.release : "unknown", "cpu", cpu != NULL ? cpu : "unknown", "cpus",
-                     (json_int_t)sysconf(_SC_NPROCESSORS_ONLN), "memory_bytes", (json_int_t)memory,
-                     "boot_id", sl_buf_str(&boot));
+    return json_pack("{s:s, s:s, s:s, s:I, s:I, s:s}", "host", known ? u.nodename : "unknown",
+                     "kernel", known ? u.release : "unknown", "cpu", cpu != NULL ? cpu : "unknown",
+                     "cpus", (json_int_t)sysconf(_SC_NPROCESSORS_ONLN), "memory_bytes",
+                     (json_int_t)memory, "boot_id", sl_buf_str(&boot));
 }

@@ -67,8 +67,7 @@ void sl_flight_forget_run(struct sl_core *c, const struct sl_core_run *r)
 {
     struct flight *f = NULL;
     struct flight *next = NULL;
-    HASH_ITER(hh, c->flights, f, next)
-    {
+    HASH_ITER (hh, c->flights, f, next) {
         size_t kept = 0;
         for (size_t i = 0; i < f->waiters.n; i++) {
             if (f->waiters.items[i].run != r) {
@@ -86,8 +85,7 @@ void sl_flight_free_all(struct sl_core *c)
 {
     struct flight *f = NULL;
     struct flight *next = NULL;
-    HASH_ITER(hh, c->flights, f, next)
-    {
+    HASH_ITER (hh, c->flights, f, next) {
         drop(c, f);
     }
 }

@@ -8,8 +8,10 @@
 static const struct sl_sm_state run_states[] = {
     [SL_RUN_QUEUED] = {"queued", "recorded; its steps are not scheduled yet", false},
     [SL_RUN_RUNNING] = {"running", "its steps are being scheduled", false},
-    [SL_RUN_CANCELLING] = {"cancelling", "no new step starts; running ones are being stopped", false},
-    [SL_RUN_SUCCEEDED] = {"succeeded", "every step succeeded, was cached, unchanged or skipped", true},
+    [SL_RUN_CANCELLING] = {"cancelling", "no new step starts; running ones are being stopped",
+                           false},
+    [SL_RUN_SUCCEEDED] = {"succeeded", "every step succeeded, was cached, unchanged or skipped",
+                          true},
     [SL_RUN_FAILED] = {"failed", "a step failed", true},
     [SL_RUN_REFUSED] = {"refused", "a gate or policy refused", true},
     [SL_RUN_CANCELLED] = {"cancelled", "somebody cancelled it", true},
@@ -19,6 +21,7 @@ static const struct sl_sm_state run_states[] = {
 static const struct sl_sm_edge run_edges[] = {
     {SL_RUN_QUEUED, SL_RUN_RUNNING, "an engine took it up"},
     {SL_RUN_QUEUED, SL_RUN_CANCELLING, "cancelled before it started"},
+    {SL_RUN_QUEUED, SL_RUN_FAILED, "it could not be taken up"},
     {SL_RUN_RUNNING, SL_RUN_CANCELLING, "cancel was asked for"},
     {SL_RUN_RUNNING, SL_RUN_SUCCEEDED, "every step ended well"},
     {SL_RUN_RUNNING, SL_RUN_FAILED, "at least one step failed"},

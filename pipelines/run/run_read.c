@@ -34,7 +34,8 @@ static void fill_run(struct sl_rows *rows, struct sl_arena *a, struct sl_run_rec
     r->runtime = digest_of(sl_rows_str(rows, 11));
     r->code_commit = sl_arena_strdup(a, sl_rows_str(rows, 12));
     r->code_dirty = sl_rows_i64(rows, 13) != 0;
-    r->override_reason = sl_rows_is_null(rows, 14) ? NULL : sl_arena_strdup(a, sl_rows_str(rows, 14));
+    r->override_reason =
+        sl_rows_is_null(rows, 14) ? NULL : sl_arena_strdup(a, sl_rows_str(rows, 14));
     r->retry_of = sl_rows_is_null(rows, 15) ? NULL : sl_arena_strdup(a, sl_rows_str(rows, 15));
     r->n_steps = sl_rows_i64(rows, 16);
     r->created_ms = sl_rows_i64(rows, 17);
@@ -46,24 +47,28 @@ static void fill_run(struct sl_rows *rows, struct sl_arena *a, struct sl_run_rec
 }
 
 /** Starts the query that fits the way the run is named. */
-static int query_by_text(struct sl_db *db, struct sl_rows *rows, const char *text, struct sl_err *err)
+static int query_by_text(struct sl_db *db, struct sl_rows *rows, const char *text,
+                         struct sl_err *err)
 {
     const char *hash = strrchr(text, '#');
     int64_t number = 0;
     if (sl_streq(text, "last")) {
-        return sl_db_query(db, rows, err,
-                           SL_SQL("SELECT " RUN_COLUMNS " FROM run ORDER BY created_ms DESC, id LIMIT 1"), "");
+        return sl_db_query(
+            db, rows, err,
+            SL_SQL("SELECT " RUN_COLUMNS " FROM run ORDER BY created_ms DESC, id LIMIT 1"), "");
     }
     if (hash != NULL && sl_parse_i64(hash + 1, &number)) {
-        _cleanup_(free) char *pipeline = sl_strndup(text, (size_t)(hash - text));
+        _cleanup_(free)
+        char *pipeline = sl_strndup(text, (size_t)(hash - text));
         if (pipeline[0] == '\0') {
             return sl_db_query(db, rows, err,
-                               SL_SQL("SELECT " RUN_COLUMNS " FROM run WHERE number = ? LIMIT 2"), "i",
-                               number);
+                               SL_SQL("SELECT " RUN_COLUMNS " FROM run WHERE number = ? LIMIT 2"),
+                               "i", number);
         }
-        return sl_db_query(db, rows, err,
-                           SL_SQL("SELECT " RUN_COLUMNS " FROM run WHERE pipeline = ? AND number = ?"),
-                           "si", pipeline, number);
+        return sl_db_query(
+            db, rows, err,
+            SL_SQL("SELECT " RUN_COLUMNS " FROM run WHERE pipeline = ? AND number = ?"), "si",
+            pipeline, number);
     }
     if (strlen(text) < 4 || strspn(text, "0123456789abcdef") != strlen(text)) {
         return sl_db_query(db, rows, err,
@@ -71,16 +76,18 @@ static int query_by_text(struct sl_db *db, struct sl_rows *rows, const char *tex
                                   "ORDER BY number DESC LIMIT 1"),
                            "s", text);
     }
-    _cleanup_(free) char *end = sl_asprintf("%sg", text); /* sorts behind every hex continuation */
+    _cleanup_(free)
+    char *end = sl_asprintf("%sg", text); /* sorts behind every hex continuation */
     return sl_db_query(db, rows, err,
-                       SL_SQL("SELECT " RUN_COLUMNS " FROM run WHERE id >= ? AND id < ? LIMIT 2"), "ss",
-                       text, end);
+                       SL_SQL("SELECT " RUN_COLUMNS " FROM run WHERE id >= ? AND id < ? LIMIT 2"),
+                       "ss", text, end);
 }
 
 int sl_run_find(struct sl_db *db, const char *text, struct sl_arena *a, struct sl_run_record *ret,
                 struct sl_err *err)
 {
-    _cleanup_(rows) struct sl_rows rows = SL_ROWS_INIT;
+    _cleanup_(rows)
+    struct sl_rows rows = SL_ROWS_INIT;
     struct sl_run_record first;
     int rc = query_by_text(db, &rows, text, err);
     rc = rc < 0 ? rc : sl_rows_next(&rows, err);
@@ -96,7 +103,8 @@ int sl_run_find(struct sl_db *db, const char *text, struct sl_arena *a, struct s
     fill_run(&rows, a, &first);
     rc = sl_rows_next(&rows, err);
     if (rc > 0) {
-        return sl_err_set(err, SL_ECONFLICT, "'%.80s' names more than one run; give more of the id", text);
+        return sl_err_set(err, SL_ECONFLICT, "'%.80s' names more than one run; give more of the id",
+                          text);
     }
     if (rc < 0) {
         return rc;
@@ -105,32 +113,39 @@ int sl_run_find(struct sl_db *db, const char *text, struct sl_arena *a, struct s
     return 0;
 }
 
-int sl_run_unfinished(struct sl_db *db, int (*fn)(const char *run_id, void *data, struct sl_err *err),
-                      void *data, struct sl_err *err)
+int sl_run_unfinished(struct sl_db *db,
+                      int (*fn)(const char *run_id, void *data, struct sl_err *err), void *data,
+                      struct sl_err *err)
 {
-    _cleanup_(rows) struct sl_rows rows = SL_ROWS_INIT;
-    int rc = sl_db_query(db, &rows, err,
-                         SL_SQL("SELECT id FROM run WHERE ended_ms IS NULL ORDER BY created_ms"), "");
+    _cleanup_(rows)
+    struct sl_rows rows = SL_ROWS_INIT;
+    int rc =
+        sl_db_query(db, &rows, err,
+                    SL_SQL("SELECT id FROM run WHERE ended_ms IS NULL ORDER BY created_ms"), "");
     while (rc == 0 && (rc = sl_rows_next(&rows, err)) > 0) {
         rc = fn(sl_rows_str(&rows, 0), data, err);
     }
     return rc;
 }
 
-int sl_steps_load(struct sl_db *db, const char *run_id, sl_step_row_fn fn, void *data, struct sl_err *err)
+int sl_steps_load(struct sl_db *db, const char *run_id, sl_step_row_fn fn, void *data,
+                  struct sl_err *err)
 {
-    _cleanup_(rows) struct sl_rows rows = SL_ROWS_INIT;
-    int rc = sl_db_query(db, &rows, err,
-                         SL_SQL("SELECT step, key, step_id, state, reason, attempts, not_before_ms, "
-                                "cache_key, cache_record, from_run, from_step, started_ms, ended_ms "
-                                "FROM step WHERE run_id = ? ORDER BY step"),
-                         "s", run_id);
+    _cleanup_(rows)
+    struct sl_rows rows = SL_ROWS_INIT;
+    int rc =
+        sl_db_query(db, &rows, err,
+                    SL_SQL("SELECT step, key, step_id, state, reason, attempts, not_before_ms, "
+                           "cache_key, cache_record, from_run, from_step, started_ms, ended_ms "
+                           "FROM step WHERE run_id = ? ORDER BY step"),
+                    "s", run_id);
     while (rc == 0 && (rc = sl_rows_next(&rows, err)) > 0) {
         struct sl_step_row row = {
             .step = sl_rows_i64(&rows, 0),
             .key = sl_rows_str(&rows, 1),
             .step_id = sl_rows_str(&rows, 2),
-            .state = (enum sl_step_state)SL_MAX(0, sl_sm_parse(&sl_step_machine, sl_rows_str(&rows, 3))),
+            .state =
+                (enum sl_step_state)SL_MAX(0, sl_sm_parse(&sl_step_machine, sl_rows_str(&rows, 3))),
             .reason = sl_rows_str(&rows, 4),
             .attempts = sl_rows_int(&rows, 5),
             .not_before_ms = sl_rows_i64(&rows, 6),
@@ -147,23 +162,25 @@ int sl_steps_load(struct sl_db *db, const char *run_id, sl_step_row_fn fn, void 
     return rc;
 }
 
-int sl_attempts_load(struct sl_db *db, const char *run_id, int64_t step, sl_attempt_row_fn fn, void *data,
-                     struct sl_err *err)
+int sl_attempts_load(struct sl_db *db, const char *run_id, int64_t step, sl_attempt_row_fn fn,
+                     void *data, struct sl_err *err)
 {
-    _cleanup_(rows) struct sl_rows rows = SL_ROWS_INIT;
-    int rc = sl_db_query(db, &rows, err,
-                         SL_SQL("SELECT id, step, number, state, class, reason, exit_code, signal, oom, "
-                                "identity, started_ms, ended_ms, user_us, system_us, maxrss_kb "
-                                "FROM attempt WHERE run_id = ?1 AND (?2 < 0 OR step = ?2) "
-                                "ORDER BY step, number"),
-                         "si", run_id, step);
+    _cleanup_(rows)
+    struct sl_rows rows = SL_ROWS_INIT;
+    int rc =
+        sl_db_query(db, &rows, err,
+                    SL_SQL("SELECT id, step, number, state, class, reason, exit_code, signal, oom, "
+                           "identity, started_ms, ended_ms, user_us, system_us, maxrss_kb "
+                           "FROM attempt WHERE run_id = ?1 AND (?2 < 0 OR step = ?2) "
+                           "ORDER BY step, number"),
+                    "si", run_id, step);
     while (rc == 0 && (rc = sl_rows_next(&rows, err)) > 0) {
         struct sl_attempt_row row = {
             .id = sl_rows_str(&rows, 0),
             .step = sl_rows_i64(&rows, 1),
             .number = sl_rows_int(&rows, 2),
-            .state =
-                (enum sl_attempt_state)SL_MAX(0, sl_sm_parse(&sl_attempt_machine, sl_rows_str(&rows, 3))),
+            .state = (enum sl_attempt_state)SL_MAX(
+                0, sl_sm_parse(&sl_attempt_machine, sl_rows_str(&rows, 3))),
             .class_name = sl_rows_str(&rows, 4),
             .reason = sl_rows_str(&rows, 5),
             .exit_code = sl_rows_int(&rows, 6),
@@ -184,12 +201,15 @@ int sl_attempts_load(struct sl_db *db, const char *run_id, int64_t step, sl_atte
 int sl_outputs_load(struct sl_db *db, const char *run_id, int64_t step, const struct sl_step *spec,
                     struct sl_arena *a, struct sl_artifact **ret, struct sl_err *err)
 {
-    _cleanup_(rows) struct sl_rows rows = SL_ROWS_INIT;
-    struct sl_artifact *list = SL_ARENA_ARRAY(a, struct sl_artifact, SL_MAX(spec->n_outputs, (size_t)1));
-    int rc = sl_db_query(db, &rows, err,
-                         SL_SQL("SELECT name, entity, entity_name, version, digest FROM step_output "
-                                "WHERE run_id = ? AND step = ?"),
-                         "si", run_id, step);
+    _cleanup_(rows)
+    struct sl_rows rows = SL_ROWS_INIT;
+    struct sl_artifact *list =
+        SL_ARENA_ARRAY(a, struct sl_artifact, SL_MAX(spec->n_outputs, (size_t)1));
+    int rc =
+        sl_db_query(db, &rows, err,
+                    SL_SQL("SELECT name, entity, entity_name, version, digest FROM step_output "
+                           "WHERE run_id = ? AND step = ?"),
+                    "si", run_id, step);
     while (rc == 0 && (rc = sl_rows_next(&rows, err)) > 0) {
         rc = 0;
         for (size_t i = 0; i < spec->n_outputs; i++) {

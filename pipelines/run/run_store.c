@@ -33,10 +33,12 @@ static const char *const migrations[] = {
     " id TEXT PRIMARY KEY, run_id TEXT NOT NULL, step INTEGER NOT NULL, number INTEGER NOT NULL,"
     " state TEXT NOT NULL, class TEXT NOT NULL DEFAULT '', reason TEXT NOT NULL DEFAULT '',"
     " exit_code INTEGER, signal INTEGER, oom INTEGER, identity TEXT NOT NULL, started_ms INTEGER,"
-    " ended_ms INTEGER, user_us INTEGER, system_us INTEGER, maxrss_kb INTEGER) STRICT, WITHOUT ROWID;"
+    " ended_ms INTEGER, user_us INTEGER, system_us INTEGER, maxrss_kb INTEGER) STRICT, WITHOUT "
+    "ROWID;"
     "CREATE UNIQUE INDEX attempt_step ON attempt(run_id, step, number);"
     "CREATE TABLE cache("
-    " key TEXT PRIMARY KEY, run_id TEXT NOT NULL, step INTEGER NOT NULL, created_ms INTEGER NOT NULL)"
+    " key TEXT PRIMARY KEY, run_id TEXT NOT NULL, step INTEGER NOT NULL, created_ms INTEGER NOT "
+    "NULL)"
     " STRICT, WITHOUT ROWID;",
 };
 const struct sl_schema sl_run_schema = {"run", migrations, (int)SL_LEN(migrations)};
@@ -46,7 +48,8 @@ static int one_row(struct sl_db *db, const char *what, const char *id, struct sl
     if (sl_db_changes(db) == 1) {
         return 0;
     }
-    return sl_err_set(err, SL_ECONFLICT, "%s %s is not in the state it was thought to be in", what, id);
+    return sl_err_set(err, SL_ECONFLICT, "%s %s is not in the state it was thought to be in", what,
+                      id);
 }
 
 /* ---- runs ---------------------------------------------------------------------------------------- */
@@ -71,21 +74,23 @@ int sl_run_insert(struct sl_db *db, struct sl_run_record *r, struct sl_err *err)
     char plan[SL_DIGEST_HEX + 1];
     char code[SL_DIGEST_HEX + 1];
     char runtime[SL_DIGEST_HEX + 1];
-    int rc = sl_db_get_i64(db, &r->number, err,
-                           SL_SQL("SELECT coalesce(max(number), 0) + 1 FROM run WHERE pipeline = ?"), "s",
-                           r->pipeline);
+    int rc =
+        sl_db_get_i64(db, &r->number, err,
+                      SL_SQL("SELECT coalesce(max(number), 0) + 1 FROM run WHERE pipeline = ?"),
+                      "s", r->pipeline);
     rc = rc < 0 ? rc
-                : sl_db_exec(db, err,
-                             SL_SQL("INSERT INTO run(id, pipeline, number, state, file, base_dir, actor, "
-                                    "params, facts, spec, plan, code, runtime, code_commit, code_dirty, "
-                                    "override_reason, retry_of, n_steps, created_ms) "
-                                    "VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"),
-                             "ssisssssssssssissii", r->id, r->pipeline, r->number,
-                             sl_sm_name(&sl_run_machine, (int)r->state), r->file, r->base_dir, r->actor,
-                             r->params, r->facts, sl_digest_hex(&r->spec, spec),
-                             sl_digest_hex(&r->plan, plan), sl_digest_hex(&r->code, code),
-                             sl_digest_hex(&r->runtime, runtime), r->code_commit, r->code_dirty ? 1 : 0,
-                             r->override_reason, r->retry_of, r->n_steps, r->created_ms);
+                : sl_db_exec(
+                      db, err,
+                      SL_SQL("INSERT INTO run(id, pipeline, number, state, file, base_dir, actor, "
+                             "params, facts, spec, plan, code, runtime, code_commit, code_dirty, "
+                             "override_reason, retry_of, n_steps, created_ms) "
+                             "VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"),
+                      "ssisssssssssssissii", r->id, r->pipeline, r->number,
+                      sl_sm_name(&sl_run_machine, (int)r->state), r->file, r->base_dir, r->actor,
+                      r->params, r->facts, sl_digest_hex(&r->spec, spec),
+                      sl_digest_hex(&r->plan, plan), sl_digest_hex(&r->code, code),
+                      sl_digest_hex(&r->runtime, runtime), r->code_commit, r->code_dirty ? 1 : 0,
+                      r->override_reason, r->retry_of, r->n_steps, r->created_ms);
     return rc < 0 ? rc : keep_content(db, r, err);
 }
 
@@ -97,8 +102,8 @@ int sl_run_move(struct sl_db *db, const struct sl_run_move *m, struct sl_err *er
         SL_SQL("UPDATE run SET state = ?1, reason = ?2, timed_out = ?3, "
                "started_ms = CASE WHEN started_ms IS NULL THEN ?4 ELSE started_ms END, "
                "ended_ms = CASE WHEN ?5 THEN ?4 ELSE NULL END WHERE id = ?6 AND state = ?7"),
-        "ssiiiss", sl_sm_name(&sl_run_machine, (int)m->to), m->reason, m->timed_out ? 1 : 0, m->ts_ms,
-        final ? 1 : 0, m->id, sl_sm_name(&sl_run_machine, (int)m->from));
+        "ssiiiss", sl_sm_name(&sl_run_machine, (int)m->to), m->reason, m->timed_out ? 1 : 0,
+        m->ts_ms, final ? 1 : 0, m->id, sl_sm_name(&sl_run_machine, (int)m->from));
     return rc < 0 ? rc : one_row(db, "run", m->id, err);
 }
 
@@ -111,9 +116,10 @@ static int insert_step(struct sl_db *db, const struct sl_step_move *m, struct sl
     char key[SL_DIGEST_HEX + 1];
     return sl_db_exec(
         db, err,
-        SL_SQL("INSERT INTO step(run_id, step, key, step_id, state, reason, attempts, not_before_ms, "
-               "cache_key, cache_record, from_run, from_step, started_ms, ended_ms) "
-               "VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, nullif(?, 0))"),
+        SL_SQL(
+            "INSERT INTO step(run_id, step, key, step_id, state, reason, attempts, not_before_ms, "
+            "cache_key, cache_record, from_run, from_step, started_ms, ended_ms) "
+            "VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, nullif(?, 0))"),
         "sissssiisssiii", m->run_id, (int64_t)m->step, m->key, m->step_id,
         sl_sm_name(&sl_step_machine, e->to), e->reason, e->attempts, e->not_before_ms,
         e->has_key ? sl_digest_hex(&e->key, key) : NULL, e->has_key ? e->key_record : NULL,
@@ -131,10 +137,11 @@ static int update_step(struct sl_db *db, const struct sl_step_move *m, struct sl
                "cache_key = coalesce(?, cache_key), cache_record = coalesce(?, cache_record), "
                "from_run = ?, from_step = ?, ended_ms = nullif(?, 0) "
                "WHERE run_id = ? AND step = ? AND state = ?"),
-        "ssiisssiisis", sl_sm_name(&sl_step_machine, e->to), e->reason, e->attempts, e->not_before_ms,
-        e->has_key ? sl_digest_hex(&e->key, key) : NULL, e->has_key ? e->key_record : NULL,
-        e->from_run[0] != '\0' ? e->from_run : NULL, e->from_step, final ? e->ts_ms : 0, m->run_id,
-        (int64_t)m->step, sl_sm_name(&sl_step_machine, e->from));
+        "ssiisssiisis", sl_sm_name(&sl_step_machine, e->to), e->reason, e->attempts,
+        e->not_before_ms, e->has_key ? sl_digest_hex(&e->key, key) : NULL,
+        e->has_key ? e->key_record : NULL, e->from_run[0] != '\0' ? e->from_run : NULL,
+        e->from_step, final ? e->ts_ms : 0, m->run_id, (int64_t)m->step,
+        sl_sm_name(&sl_step_machine, e->from));
     return rc < 0 ? rc : one_row(db, "step", m->key, err);
 }
 
@@ -148,25 +155,28 @@ int sl_step_store_move(struct sl_db *db, const struct sl_step_move *m, struct sl
 int sl_attempt_store_start(struct sl_db *db, const struct sl_core_attempt *a, const char *identity,
                            int64_t ts_ms, struct sl_err *err)
 {
-    return sl_db_exec(db, err,
-                      SL_SQL("INSERT INTO attempt(id, run_id, step, number, state, identity, started_ms) "
-                             "VALUES(?, ?, ?, ?, ?, ?, ?)"),
-                      "ssiissi", a->id, a->run->id, (int64_t)a->step, a->number,
-                      sl_sm_name(&sl_attempt_machine, SL_ATTEMPT_STARTED), identity, ts_ms);
+    return sl_db_exec(
+        db, err,
+        SL_SQL("INSERT INTO attempt(id, run_id, step, number, state, identity, started_ms) "
+               "VALUES(?, ?, ?, ?, ?, ?, ?)"),
+        "ssiissi", a->id, a->run->id, (int64_t)a->step, a->number,
+        sl_sm_name(&sl_attempt_machine, SL_ATTEMPT_STARTED), identity, ts_ms);
 }
 
-int sl_attempt_store_end(struct sl_db *db, const struct sl_core_attempt *a, enum sl_attempt_state to,
-                         struct sl_err *err)
+int sl_attempt_store_end(struct sl_db *db, const struct sl_core_attempt *a,
+                         enum sl_attempt_state to, struct sl_err *err)
 {
     const struct sl_outcome *o = &a->outcome;
     int rc = sl_db_exec(
         db, err,
-        SL_SQL("UPDATE attempt SET state = ?, class = ?, reason = ?, exit_code = ?, signal = ?, oom = ?, "
-               "started_ms = CASE WHEN ?7 > 0 THEN ?7 ELSE started_ms END, ended_ms = ?8, user_us = ?9, "
+        SL_SQL("UPDATE attempt SET state = ?, class = ?, reason = ?, exit_code = ?, signal = ?, "
+               "oom = ?, "
+               "started_ms = CASE WHEN ?7 > 0 THEN ?7 ELSE started_ms END, ended_ms = ?8, user_us "
+               "= ?9, "
                "system_us = ?10, maxrss_kb = ?11 WHERE id = ?12 AND state = 'started'"),
         "sssiiiiiiiis", sl_sm_name(&sl_attempt_machine, (int)to),
-        o->ok ? "" : sl_fail_class_names[o->fail], o->reason, o->exit_code, o->signal, o->oom ? 1 : 0,
-        o->started_ms, o->ended_ms, o->user_us, o->system_us, o->maxrss_kb, a->id);
+        o->ok ? "" : sl_fail_class_names[o->fail], o->reason, o->exit_code, o->signal,
+        o->oom ? 1 : 0, o->started_ms, o->ended_ms, o->user_us, o->system_us, o->maxrss_kb, a->id);
     return rc < 0 ? rc : one_row(db, "attempt", a->id, err);
 }
 
@@ -182,8 +192,8 @@ int sl_output_store(struct sl_db *db, const char *run_id, uint32_t step, const c
     int rc = sl_db_exec(db, err,
                         SL_SQL("INSERT OR REPLACE INTO step_output(run_id, step, name, entity, "
                                "entity_name, version, digest) VALUES(?, ?, ?, ?, ?, ?, ?)"),
-                        "sisisis", run_id, (int64_t)step, name, (int)artifact->entity, artifact->name,
-                        artifact->version, sl_digest_hex(&artifact->digest, hex));
+                        "sisisis", run_id, (int64_t)step, name, (int)artifact->entity,
+                        artifact->name, artifact->version, sl_digest_hex(&artifact->digest, hex));
     return rc < 0 ? rc : sl_blob_ref_add(db, &ref, err);
 }
 
@@ -197,7 +207,8 @@ int sl_cache_put(struct sl_db *db, const struct sl_digest *key, const char *run_
                       "ssii", sl_digest_hex(key, hex), run_id, (int64_t)step, ts_ms);
 }
 
-static int read_hit(struct sl_db *db, struct sl_rows *rows, struct sl_cache_hit *ret, struct sl_err *err)
+static int read_hit(struct sl_db *db, struct sl_rows *rows, struct sl_cache_hit *ret,
+                    struct sl_err *err)
 {
     (void)db;
     int rc = sl_rows_next(rows, err);
@@ -211,9 +222,11 @@ static int read_hit(struct sl_db *db, struct sl_rows *rows, struct sl_cache_hit 
     return 0;
 }
 
-int sl_cache_get(struct sl_db *db, const struct sl_digest *key, struct sl_cache_hit *ret, struct sl_err *err)
+int sl_cache_get(struct sl_db *db, const struct sl_digest *key, struct sl_cache_hit *ret,
+                 struct sl_err *err)
 {
-    _cleanup_(rows) struct sl_rows rows = SL_ROWS_INIT;
+    _cleanup_(rows)
+    struct sl_rows rows = SL_ROWS_INIT;
     char hex[SL_DIGEST_HEX + 1];
     int rc = sl_db_query(db, &rows, err,
                          SL_SQL("SELECT c.run_id, c.step, r.number, c.created_ms FROM cache c "
@@ -222,15 +235,17 @@ int sl_cache_get(struct sl_db *db, const struct sl_digest *key, struct sl_cache_
     return rc < 0 ? rc : read_hit(db, &rows, ret, err);
 }
 
-int sl_reuse_get(struct sl_db *db, const char *run_id, const char *key, const struct sl_digest *cache_key,
-                 struct sl_cache_hit *ret, struct sl_err *err)
+int sl_reuse_get(struct sl_db *db, const char *run_id, const char *key,
+                 const struct sl_digest *cache_key, struct sl_cache_hit *ret, struct sl_err *err)
 {
-    _cleanup_(rows) struct sl_rows rows = SL_ROWS_INIT;
+    _cleanup_(rows)
+    struct sl_rows rows = SL_ROWS_INIT;
     char hex[SL_DIGEST_HEX + 1];
-    int rc = sl_db_query(db, &rows, err,
-                         SL_SQL("SELECT s.run_id, s.step, r.number, s.ended_ms FROM step s "
-                                "JOIN run r ON r.id = s.run_id WHERE s.run_id = ? AND s.key = ? AND "
-                                "s.cache_key = ? AND s.state IN ('succeeded', 'cached')"),
-                         "sss", run_id, key, sl_digest_hex(cache_key, hex));
+    int rc =
+        sl_db_query(db, &rows, err,
+                    SL_SQL("SELECT s.run_id, s.step, r.number, s.ended_ms FROM step s "
+                           "JOIN run r ON r.id = s.run_id WHERE s.run_id = ? AND s.key = ? AND "
+                           "s.cache_key = ? AND s.state IN ('succeeded', 'cached')"),
+                    "sss", run_id, key, sl_digest_hex(cache_key, hex));
     return rc < 0 ? rc : read_hit(db, &rows, ret, err);
 }

@@ -16,11 +16,11 @@ struct sl_run_record {
     char id[SL_ID_HEX + 1];
     int64_t number; /* per pipeline, from 1; given by insert */
     const char *pipeline, *file, *base_dir, *actor;
-    const char *params;     /* canonical JSON: {name: {"value","origin"}} */
-    const char *facts;      /* canonical JSON of host facts */
-    struct sl_digest spec;  /* content: JSON {"main":name,"files":{name:text}} */
-    struct sl_digest plan;  /* content: the expanded plan as JSON */
-    struct sl_digest code;  /* manifest of the code snapshot */
+    const char *params;    /* canonical JSON: {name: {"value","origin"}} */
+    const char *facts;     /* canonical JSON of host facts */
+    struct sl_digest spec; /* content: JSON {"main":name,"files":{name:text}} */
+    struct sl_digest plan; /* content: the expanded plan as JSON */
+    struct sl_digest code; /* manifest of the code snapshot */
     struct sl_digest runtime;
     const char *code_commit; /* git commit or "" */
     bool code_dirty;
@@ -51,12 +51,13 @@ struct sl_step_move {
     const char *step_id; /* "train" */
     const struct sl_jentry *entry;
 };
-int sl_step_store_move(struct sl_db *db, const struct sl_step_move *m, struct sl_err *err) SL_MUST_CHECK;
+int sl_step_store_move(struct sl_db *db, const struct sl_step_move *m, struct sl_err *err)
+    SL_MUST_CHECK;
 
 int sl_attempt_store_start(struct sl_db *db, const struct sl_core_attempt *a, const char *identity,
                            int64_t ts_ms, struct sl_err *err) SL_MUST_CHECK;
-int sl_attempt_store_end(struct sl_db *db, const struct sl_core_attempt *a, enum sl_attempt_state to,
-                         struct sl_err *err) SL_MUST_CHECK;
+int sl_attempt_store_end(struct sl_db *db, const struct sl_core_attempt *a,
+                         enum sl_attempt_state to, struct sl_err *err) SL_MUST_CHECK;
 
 int sl_output_store(struct sl_db *db, const char *run_id, uint32_t step, const char *name,
                     const struct sl_artifact *artifact, struct sl_err *err) SL_MUST_CHECK;
@@ -74,8 +75,9 @@ int sl_cache_put(struct sl_db *db, const struct sl_digest *key, const char *run_
 int sl_cache_get(struct sl_db *db, const struct sl_digest *key, struct sl_cache_hit *ret,
                  struct sl_err *err) SL_MUST_CHECK;
 /** For `retry`: the step with that key record that ended well in another run. -SL_ENOTFOUND. */
-int sl_reuse_get(struct sl_db *db, const char *run_id, const char *key, const struct sl_digest *cache_key,
-                 struct sl_cache_hit *ret, struct sl_err *err) SL_MUST_CHECK;
+int sl_reuse_get(struct sl_db *db, const char *run_id, const char *key,
+                 const struct sl_digest *cache_key, struct sl_cache_hit *ret, struct sl_err *err)
+    SL_MUST_CHECK;
 
 /* ---- reading (run_read.c) ------------------------------------------------------------------------- */
 
@@ -83,8 +85,9 @@ int sl_reuse_get(struct sl_db *db, const char *run_id, const char *key, const st
 int sl_run_find(struct sl_db *db, const char *text, struct sl_arena *a, struct sl_run_record *ret,
                 struct sl_err *err) SL_MUST_CHECK;
 /** Ids of runs that have not ended, oldest first. */
-int sl_run_unfinished(struct sl_db *db, int (*fn)(const char *run_id, void *data, struct sl_err *err),
-                      void *data, struct sl_err *err) SL_MUST_CHECK;
+int sl_run_unfinished(struct sl_db *db,
+                      int (*fn)(const char *run_id, void *data, struct sl_err *err), void *data,
+                      struct sl_err *err) SL_MUST_CHECK;
 
 struct sl_step_row {
     int64_t step;

@@ -47,7 +47,8 @@ static void add_line(struct ignores *ig, const char *line, size_t len)
 
 static int read_ignores(int rootfd, struct ignores *ig, struct sl_err *err)
 {
-    _cleanup_(buf) struct sl_buf text = SL_BUF_INIT(SL_IGNORE_BYTES_MAX);
+    _cleanup_(buf)
+    struct sl_buf text = SL_BUF_INIT(SL_IGNORE_BYTES_MAX);
     for (size_t i = 0; i < SL_LEN(always_ignored); i++) {
         sl_vec_push(&ig->patterns, always_ignored[i]);
     }
@@ -65,7 +66,8 @@ static int read_ignores(int rootfd, struct ignores *ig, struct sl_err *err)
         at += len + (at[len] == '\n' ? 1 : 0);
     }
     if (ig->patterns.n > SL_IGNORE_LINES_MAX) {
-        return sl_err_set(err, SL_ELIMIT, IGNORE_FILE " has more than %d patterns", SL_IGNORE_LINES_MAX);
+        return sl_err_set(err, SL_ELIMIT, IGNORE_FILE " has more than %d patterns",
+                          SL_IGNORE_LINES_MAX);
     }
     return 0;
 }
@@ -76,10 +78,12 @@ static void ignore_pipeline_files(struct ignores *ig, const char *root, const ch
 {
     for (size_t i = 0; i < spec->n_files; i++) {
         struct sl_str name = spec->files[i];
-        _cleanup_(free) char *joined = name.len > 0 && name.ptr[0] == '/'
-                                           ? sl_strndup(name.ptr, name.len)
-                                           : sl_asprintf("%s/%.*s", dir, (int)name.len, name.ptr);
-        _cleanup_(free) char *real = realpath(joined, NULL);
+        _cleanup_(free)
+        char *joined = name.len > 0 && name.ptr[0] == '/'
+                           ? sl_strndup(name.ptr, name.len)
+                           : sl_asprintf("%s/%.*s", dir, (int)name.len, name.ptr);
+        _cleanup_(free)
+        char *real = realpath(joined, NULL);
         size_t skip = strlen(root) + 1;
         if (real != NULL && sl_starts_with(real, root) && strlen(real) > skip) {
             sl_vec_push(&ig->patterns, sl_arena_strdup(&ig->arena, real + skip));
@@ -99,7 +103,8 @@ static bool matches(const char *pattern, const char *path)
 /** Whether the path or one of its parents is ignored. */
 static bool ignored(const struct ignores *ig, const char *path)
 {
-    _cleanup_(free) char *part = sl_strdup(path);
+    _cleanup_(free)
+    char *part = sl_strdup(path);
     for (;;) {
         for (size_t i = 0; i < ig->patterns.n; i++) {
             if (matches(ig->patterns.items[i], part)) {
@@ -133,7 +138,9 @@ static int add_tracked(struct sl_blob_session *session, int rootfd, const char *
     struct stat st;
     struct sl_blob_added added;
     if (fstatat(rootfd, path, &st, AT_SYMLINK_NOFOLLOW) < 0) {
-        return errno == ENOENT || errno == ENOTDIR ? 0 : sl_err_errno(err, errno, "cannot stat %s", path);
+        return errno == ENOENT || errno == ENOTDIR
+                   ? 0
+                   : sl_err_errno(err, errno, "cannot stat %s", path);
     }
     if (S_ISLNK(st.st_mode)) {
         return add_link(rootfd, path, m, err);
@@ -142,20 +149,23 @@ static int add_tracked(struct sl_blob_session *session, int rootfd, const char *
         return 0;
     }
     if ((uint64_t)st.st_size > SL_SNAPSHOT_FILE_MAX) {
-        return sl_err_set(err, SL_ELIMIT,
-                          "%s is larger than 512 MiB, too large for a code snapshot: add it as a dataset "
-                          "(sluice data add) or list it in " IGNORE_FILE,
-                          path);
+        return sl_err_set(
+            err, SL_ELIMIT,
+            "%s is larger than 512 MiB, too large for a code snapshot: add it as a dataset "
+            "(sluice data add) or list it in " IGNORE_FILE,
+            path);
     }
     int rc = sl_blob_session_add_path(session, rootfd, path, &added, err);
-    return rc < 0 ? rc : sl_manifest_add_file(m, path, st.st_mode, added.size_bytes, &added.digest, err);
+    return rc < 0 ? rc
+                  : sl_manifest_add_file(m, path, st.st_mode, added.size_bytes, &added.digest, err);
 }
 
 static int take_tracked(struct sl_blob_store *blobs, const struct sl_worktree *w,
                         const struct ignores *ig, struct sl_manifest *m, struct sl_err *err)
 {
     struct sl_blob_session *session = NULL;
-    _cleanup_(close) int rootfd = sl_opendir_at(AT_FDCWD, w->top, err);
+    _cleanup_(close)
+    int rootfd = sl_opendir_at(AT_FDCWD, w->top, err);
     int rc = rootfd < 0 ? rootfd : sl_blob_session_begin(blobs, &session, err);
     for (size_t i = 0; rc == 0 && i < w->files.n; i++) {
         if (!ignored(ig, w->files.items[i])) {
@@ -197,7 +207,8 @@ static int take(struct sl_blob_store *blobs, const char *dir, const struct sl_sp
         s->dirty = w.dirty;
     }
     if (rc == 0) {
-        _cleanup_(close) int rootfd = sl_opendir_at(AT_FDCWD, s->root, err);
+        _cleanup_(close)
+        int rootfd = sl_opendir_at(AT_FDCWD, s->root, err);
         rc = rootfd < 0 ? rootfd : read_ignores(rootfd, &ig, err);
         ignore_pipeline_files(&ig, s->root, dir, spec);
     }
@@ -249,10 +260,8 @@ static int copy_entry(struct sl_manifest *m, const struct sl_manifest_entry *e, 
     switch (e->type) {
     case SL_ENTRY_FILE:
         return sl_manifest_add_file(m, e->path, e->mode, e->size_bytes, &e->sha256, err);
-    case SL_ENTRY_SYMLINK:
-        return sl_manifest_add_symlink(m, e->path, e->target, err);
-    case SL_ENTRY_DIR:
-        return sl_manifest_add_dir(m, e->path, err);
+    case SL_ENTRY_SYMLINK: return sl_manifest_add_symlink(m, e->path, e->target, err);
+    case SL_ENTRY_DIR: return sl_manifest_add_dir(m, e->path, err);
     }
     return 0;
 }
@@ -260,7 +269,8 @@ static int copy_entry(struct sl_manifest *m, const struct sl_manifest_entry *e, 
 int sl_snapshot_select(const struct sl_manifest *all, const char *const *paths, size_t n,
                        struct sl_manifest *ret, struct sl_err *err)
 {
-    _cleanup_(free) bool *found = sl_calloc(n + 1, sizeof(*found));
+    _cleanup_(free)
+    bool *found = sl_calloc(n + 1, sizeof(*found));
     int rc = 0;
     sl_manifest_init(ret);
     for (size_t i = 0; rc == 0 && i < all->entries.n; i++) {
@@ -275,9 +285,10 @@ int sl_snapshot_select(const struct sl_manifest *all, const char *const *paths, 
     }
     for (size_t p = 0; rc == 0 && p < n; p++) {
         if (!found[p]) {
-            rc = sl_err_set(err, SL_ENOTFOUND,
-                            "code: '%s' is not in the snapshot (not tracked by git, ignored, or missing)",
-                            paths[p]);
+            rc = sl_err_set(
+                err, SL_ENOTFOUND,
+                "code: '%s' is not in the snapshot (not tracked by git, ignored, or missing)",
+                paths[p]);
         }
     }
     rc = rc < 0 ? rc : sl_manifest_seal(ret, err);

@@ -17,7 +17,8 @@
 
 static int read_text(const char *path, struct sl_arena *a, struct sl_str *ret, struct sl_err *err)
 {
-    _cleanup_(buf) struct sl_buf text = SL_BUF_INIT(PIPELINE_BYTES_MAX);
+    _cleanup_(buf)
+    struct sl_buf text = SL_BUF_INIT(PIPELINE_BYTES_MAX);
     int rc = sl_read_file_at(AT_FDCWD, path, PIPELINE_BYTES_MAX, &text, err);
     if (rc < 0) {
         return rc;
@@ -31,13 +32,15 @@ static int read_include(void *data, struct sl_arena *a, const char *path, struct
                         struct sl_err *err)
 {
     const char *dir = data;
-    _cleanup_(free) char *full = path[0] == '/' ? sl_strdup(path) : sl_asprintf("%s/%s", dir, path);
+    _cleanup_(free)
+    char *full = path[0] == '/' ? sl_strdup(path) : sl_asprintf("%s/%s", dir, path);
     return read_text(full, a, ret, err);
 }
 
 static int split_path(const char *path, struct sl_loaded *l, struct sl_err *err)
 {
-    _cleanup_(free) char *real = realpath(path, NULL);
+    _cleanup_(free)
+    char *real = realpath(path, NULL);
     if (real == NULL) {
         return sl_err_errno(err, errno, "cannot open %s", path);
     }
@@ -89,7 +92,8 @@ static json_t *texts_json(const struct sl_spec *spec)
 {
     json_t *files = json_object();
     for (size_t i = 0; i < spec->n_files; i++) {
-        _cleanup_(free) char *name = sl_strndup(spec->files[i].ptr, spec->files[i].len);
+        _cleanup_(free)
+        char *name = sl_strndup(spec->files[i].ptr, spec->files[i].len);
         json_object_set_new(files, name, json_stringn(spec->texts[i].ptr, spec->texts[i].len));
     }
     return files;
@@ -99,8 +103,9 @@ static json_t *args_json(const struct sl_submission_opts *opts)
 {
     json_t *list = json_array();
     for (size_t i = 0; i < opts->n_args; i++) {
-        json_array_append_new(list, json_pack("{s:s, s:s, s:s}", "name", opts->args[i].name, "value",
-                                              opts->args[i].value, "origin", opts->args[i].origin));
+        json_array_append_new(list,
+                              json_pack("{s:s, s:s, s:s}", "name", opts->args[i].name, "value",
+                                        opts->args[i].value, "origin", opts->args[i].origin));
     }
     return list;
 }
@@ -109,7 +114,8 @@ int sl_submission_build(const struct sl_loaded *l, struct sl_blob_store *blobs,
                         const struct sl_submission_opts *opts, json_t **ret, struct sl_err *err)
 {
     struct sl_snapshot snap;
-    _cleanup_(buf) struct sl_buf text = SL_BUF_INIT(SL_SUBMISSION_BYTES_MAX);
+    _cleanup_(buf)
+    struct sl_buf text = SL_BUF_INIT(SL_SUBMISSION_BYTES_MAX);
     struct sl_digest stored;
     char hex[SL_DIGEST_HEX + 1];
     int rc = sl_snapshot_take(blobs, l->base_dir, l->spec, &snap, err);
@@ -121,12 +127,12 @@ int sl_submission_build(const struct sl_loaded *l, struct sl_blob_store *blobs,
         rc = sl_blob_put_bytes(blobs, sl_buf_str(&text), text.len, &stored, err);
     }
     if (rc == 0) {
-        *ret = json_pack("{s:s, s:s, s:o, s:o, s:s, s:s, s:b, s:s, s:s?, s:s?, s:b}", "main",
-                         l->main_name, "base_dir", l->base_dir, "files", texts_json(l->spec), "params",
-                         args_json(opts), "code", sl_digest_hex(&snap.manifest.digest, hex),
-                         "code_commit", snap.commit, "code_dirty", snap.dirty, "actor", opts->actor,
-                         "override", opts->override_reason, "retry_of", opts->retry_of, "no_cache",
-                         opts->no_cache);
+        *ret = json_pack(
+            "{s:s, s:s, s:o, s:o, s:s, s:s, s:b, s:s, s:s?, s:s?, s:b}", "main", l->main_name,
+            "base_dir", l->base_dir, "files", texts_json(l->spec), "params", args_json(opts),
+            "code", sl_digest_hex(&snap.manifest.digest, hex), "code_commit", snap.commit,
+            "code_dirty", snap.dirty, "actor", opts->actor, "override", opts->override_reason,
+            "retry_of", opts->retry_of, "no_cache", opts->no_cache);
         SL_ASSERT(*ret != NULL);
     }
     sl_snapshot_release(&snap);
@@ -153,8 +159,8 @@ static int first_problem(const struct sl_diags *d, struct sl_err *err)
     for (size_t i = 0; i < d->list.n; i++) {
         const struct sl_diag *p = &d->list.items[i];
         if (p->severity == SL_SEV_ERROR) {
-            return sl_err_set(err, SL_EINVAL, "%s:%d:%d: %s", p->loc.file, p->loc.line, p->loc.column,
-                              p->message);
+            return sl_err_set(err, SL_EINVAL, "%s:%d:%d: %s", p->loc.file, p->loc.line,
+                              p->loc.column, p->message);
         }
     }
     return sl_err_set(err, SL_EINVAL, "the pipeline has errors");
@@ -195,7 +201,8 @@ static int params_of(const struct sl_spec *spec, const json_t *params, struct sl
                      struct sl_diags *diags, struct sl_param_value **ret)
 {
     if (json_is_object(params)) {
-        struct sl_param_value *values = SL_ARENA_ARRAY(a, struct sl_param_value, spec->n_params + 1);
+        struct sl_param_value *values =
+            SL_ARENA_ARRAY(a, struct sl_param_value, spec->n_params + 1);
         for (size_t i = 0; i < spec->n_params; i++) {
             values[i] = (struct sl_param_value){&spec->params[i], spec->params[i].value, "default"};
         }
@@ -238,8 +245,8 @@ json_t *sl_params_json(const struct sl_spec *spec, const struct sl_param_value *
     json_t *all = json_object();
     for (size_t i = 0; i < spec->n_params; i++) {
         json_object_set_new(all, spec->params[i].name,
-                            json_pack("{s:o, s:s}", "value", sl_value_json(&values[i].value), "origin",
-                                      values[i].origin));
+                            json_pack("{s:o, s:s}", "value", sl_value_json(&values[i].value),
+                                      "origin", values[i].origin));
     }
     return all;
 }

@@ -14,7 +14,8 @@
 #include "registry/index.h"
 
 static const char *const migrations[] = {
-    "CREATE TABLE version_intent(id TEXT PRIMARY KEY, record TEXT NOT NULL, created_ms INTEGER NOT NULL) "
+    "CREATE TABLE version_intent(id TEXT PRIMARY KEY, record TEXT NOT NULL, created_ms INTEGER NOT "
+    "NULL) "
     "STRICT;",
 };
 const struct sl_schema sl_version_schema = {"version", migrations, (int)SL_LEN(migrations)};
@@ -26,13 +27,15 @@ const struct sl_schema sl_version_schema = {"version", migrations, (int)SL_LEN(m
 enum sl_kind sl_entity_kind(enum sl_entity entity)
 {
     return entity == SL_ENT_DATASET ? SL_KIND_DATASET
-                                    : entity == SL_ENT_MODEL ? SL_KIND_MODEL : SL_KIND_ARTIFACT;
+           : entity == SL_ENT_MODEL ? SL_KIND_MODEL
+                                    : SL_KIND_ARTIFACT;
 }
 
 enum sl_entity sl_kind_entity(enum sl_kind kind)
 {
     return kind == SL_KIND_DATASET ? SL_ENT_DATASET
-                                   : kind == SL_KIND_MODEL ? SL_ENT_MODEL : SL_ENT_ARTIFACT;
+           : kind == SL_KIND_MODEL ? SL_ENT_MODEL
+                                   : SL_ENT_ARTIFACT;
 }
 
 const char *sl_entity_name(enum sl_entity entity)
@@ -42,9 +45,9 @@ const char *sl_entity_name(enum sl_entity entity)
 
 int sl_entity_node(enum sl_entity entity)
 {
-    return entity == SL_ENT_DATASET
-               ? SL_NODE_DATASET_VERSION
-               : entity == SL_ENT_MODEL ? SL_NODE_MODEL_VERSION : SL_NODE_ARTIFACT_VERSION;
+    return entity == SL_ENT_DATASET ? SL_NODE_DATASET_VERSION
+           : entity == SL_ENT_MODEL ? SL_NODE_MODEL_VERSION
+                                    : SL_NODE_ARTIFACT_VERSION;
 }
 
 int sl_ref_split(const char *text, char *project, const char **ret_rest, struct sl_err *err)
@@ -70,7 +73,8 @@ int sl_ref_split(const char *text, char *project, const char **ret_rest, struct 
 
 int sl_ws_put_manifest(struct sl_blob_store *blobs, const struct sl_manifest *m, struct sl_err *err)
 {
-    _cleanup_(buf) struct sl_buf text = SL_BUF_INIT(MANIFEST_BYTES);
+    _cleanup_(buf)
+    struct sl_buf text = SL_BUF_INIT(MANIFEST_BYTES);
     struct sl_digest digest;
     if (sl_blob_has(blobs, &m->digest)) {
         return 0;
@@ -84,7 +88,8 @@ int sl_ws_put_manifest(struct sl_blob_store *blobs, const struct sl_manifest *m,
 int sl_ws_manifest(struct sl_blob_store *blobs, const struct sl_digest *digest,
                    struct sl_manifest *ret, struct sl_err *err)
 {
-    _cleanup_(buf) struct sl_buf text = SL_BUF_INIT(MANIFEST_BYTES);
+    _cleanup_(buf)
+    struct sl_buf text = SL_BUF_INIT(MANIFEST_BYTES);
     int rc = sl_blob_read_all(blobs, digest, MANIFEST_BYTES, &text, err);
     return rc < 0 ? rc : sl_manifest_decode(sl_buf_str(&text), text.len, ret, err);
 }
@@ -106,8 +111,8 @@ struct outcome {
 static enum sl_act act_of(enum sl_kind kind)
 {
     return kind == SL_KIND_DATASET ? SL_ACT_DATASET_REGISTER
-                                   : kind == SL_KIND_MODEL ? SL_ACT_MODEL_REGISTER
-                                                           : SL_ACT_ARTIFACT_PUT;
+           : kind == SL_KIND_MODEL ? SL_ACT_MODEL_REGISTER
+                                   : SL_ACT_ARTIFACT_PUT;
 }
 
 static void full_name(const struct outcome *o, char *out, size_t size)
@@ -160,7 +165,8 @@ static int write_intent(struct sl_db *db, void *arg, struct sl_err *err)
                   "message", o->c->message, "run", o->c->run_id, "attempt", o->c->attempt_id,
                   "trailers", trailers_json(o->c), "attrs", o->c->attrs);
     SL_ASSERT(record != NULL);
-    _cleanup_(free) char *text = sl_json_canonical(record);
+    _cleanup_(free)
+    char *text = sl_json_canonical(record);
     int rc = sl_db_exec(db, err, SL_SQL("INSERT INTO version_intent VALUES(?, ?, ?)"), "ssi", o->id,
                         text, o->now_ms);
     return rc < 0 ? rc : append_audit(db, o, SL_AUDIT_INTENT, err);
@@ -187,7 +193,9 @@ static int write_outcome(struct sl_db *db, void *arg, struct sl_err *err)
     struct outcome *o = arg;
     int rc = sl_registry_index_apply(db, o->changes, err);
     rc = rc < 0 ? rc : write_lineage(db, o, err);
-    rc = rc < 0 ? rc : sl_db_exec(db, err, SL_SQL("DELETE FROM version_intent WHERE id = ?"), "s", o->id);
+    rc = rc < 0
+             ? rc
+             : sl_db_exec(db, err, SL_SQL("DELETE FROM version_intent WHERE id = ?"), "s", o->id);
     if (rc < 0 || !o->created) {
         return rc;
     }
@@ -196,8 +204,8 @@ static int write_outcome(struct sl_db *db, void *arg, struct sl_err *err)
         return rc;
     }
     char subject[2 * SL_NAME_MAX + 60];
-    snprintf(subject, sizeof(subject), "%s/%s/%s@v%lld", sl_kind_name(o->c->kind), o->project, o->name,
-             (long long)o->version.number);
+    snprintf(subject, sizeof(subject), "%s/%s/%s@v%lld", sl_kind_name(o->c->kind), o->project,
+             o->name, (long long)o->version.number);
     struct sl_event ev = {.ts_ms = o->now_ms,
                           .type = SL_EVENT_REGISTRY_VERSION,
                           .run_id = o->c->run_id,
@@ -217,8 +225,8 @@ static int read_cursor(struct sl_db *db, void *arg, struct sl_err *err)
 }
 
 /** Collects what the index lacks. With the registry borrowed. */
-static int collect(struct sl_workspace *ws, struct sl_registry *reg, struct sl_registry_changes **ret,
-                   struct sl_err *err)
+static int collect(struct sl_workspace *ws, struct sl_registry *reg,
+                   struct sl_registry_changes **ret, struct sl_err *err)
 {
     char since[SL_COMMIT_HEX + 1] = "";
     struct cursor_arg c = {sl_registry_project(reg), since};
@@ -247,7 +255,8 @@ static bool already_there(struct outcome *o, struct sl_registry *reg)
 {
     char hex[SL_DIGEST_HEX + 1];
     char ref[SL_NAME_MAX + SL_DIGEST_HEX + 16];
-    snprintf(ref, sizeof(ref), "%s@sha256:%s", o->name, sl_digest_hex(&o->c->manifest->digest, hex));
+    snprintf(ref, sizeof(ref), "%s@sha256:%s", o->name,
+             sl_digest_hex(&o->c->manifest->digest, hex));
     return sl_registry_resolve(reg, o->c->kind, ref, &o->version, NULL) == 0;
 }
 
@@ -318,11 +327,14 @@ int sl_ws_index(struct sl_workspace *ws, const char *project, struct sl_err *err
 
 static int load_intents(struct sl_db *db, void *arg, struct sl_err *err)
 {
-    _cleanup_(rows) struct sl_rows rows = SL_ROWS_INIT;
+    _cleanup_(rows)
+    struct sl_rows rows = SL_ROWS_INIT;
     json_t *list = arg;
-    int rc = sl_db_query(db, &rows, err, SL_SQL("SELECT id, record FROM version_intent ORDER BY created_ms"), "");
+    int rc = sl_db_query(db, &rows, err,
+                         SL_SQL("SELECT id, record FROM version_intent ORDER BY created_ms"), "");
     while (rc == 0 && (rc = sl_rows_next(&rows, err)) > 0) {
-        json_array_append_new(list, json_pack("[ss]", sl_rows_str(&rows, 0), sl_rows_str(&rows, 1)));
+        json_array_append_new(list,
+                              json_pack("[ss]", sl_rows_str(&rows, 0), sl_rows_str(&rows, 1)));
         rc = 0;
     }
     return rc;
@@ -330,12 +342,14 @@ static int load_intents(struct sl_db *db, void *arg, struct sl_err *err)
 
 static int drop_intent(struct sl_db *db, void *arg, struct sl_err *err)
 {
-    return sl_db_exec(db, err, SL_SQL("DELETE FROM version_intent WHERE id = ?"), "s", (const char *)arg);
+    return sl_db_exec(db, err, SL_SQL("DELETE FROM version_intent WHERE id = ?"), "s",
+                      (const char *)arg);
 }
 
 static int replay(struct sl_workspace *ws, const char *id, const json_t *record, struct sl_err *err)
 {
-    _cleanup_(manifest) struct sl_manifest m;
+    _cleanup_(manifest)
+    struct sl_manifest m;
     struct sl_digest digest;
     struct sl_version_ref version;
     enum sl_kind kind;
@@ -346,7 +360,8 @@ static int replay(struct sl_workspace *ws, const char *id, const json_t *record,
     }
     const json_t *list = json_object_get(record, "trailers");
     size_t n = SL_MIN(json_array_size(list), (size_t)SL_TRAILERS_MAX);
-    _cleanup_(free) struct sl_trailer *trailers = sl_calloc(n + 1, sizeof(*trailers));
+    _cleanup_(free)
+    struct sl_trailer *trailers = sl_calloc(n + 1, sizeof(*trailers));
     for (size_t i = 0; i < n; i++) {
         const json_t *pair = json_array_get(list, i);
         trailers[i].key = json_string_value(json_array_get(pair, 0));
@@ -363,7 +378,8 @@ static int replay(struct sl_workspace *ws, const char *id, const json_t *record,
                              .attempt_id = sl_json_str(record, "attempt", NULL),
                              .attrs = json_object_get(record, "attrs")};
     rc = rc < 0 ? rc : sl_ws_commit_version(ws, &c, &version, NULL, NULL, err);
-    _cleanup_(free) char *own_id = sl_strdup(id);
+    _cleanup_(free)
+    char *own_id = sl_strdup(id);
     return rc < 0 ? rc : sl_ws_write(ws, drop_intent, own_id, err);
 }
 

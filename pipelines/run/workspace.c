@@ -45,8 +45,8 @@ static char *nearest_with(const char *start, const char *name, bool must_be_dir)
 {
     char *at = sl_strdup(start);
     do {
-        _cleanup_(free) char *candidate =
-            sl_asprintf("%s/%s", sl_streq(at, "/") ? "" : at, name);
+        _cleanup_(free)
+        char *candidate = sl_asprintf("%s/%s", sl_streq(at, "/") ? "" : at, name);
         if (must_be_dir ? is_dir(candidate) : access(candidate, F_OK) == 0) {
             return at;
         }
@@ -72,7 +72,8 @@ int sl_workspace_find(const char *explicit_path, const char *start_dir, char **r
         *ret_path = real;
         return 0;
     }
-    _cleanup_(free) char *owner = nearest_with(start_dir, SL_DATA_DIR_NAME, true);
+    _cleanup_(free)
+    char *owner = nearest_with(start_dir, SL_DATA_DIR_NAME, true);
     if (owner == NULL) {
         return sl_err_set(err, SL_ENOTFOUND,
                           "no %s directory here or above; 'sluice init' makes one",
@@ -84,7 +85,8 @@ int sl_workspace_find(const char *explicit_path, const char *start_dir, char **r
 
 char *sl_workspace_default_path(const char *start_dir)
 {
-    _cleanup_(free) char *top = nearest_with(start_dir, ".git", false);
+    _cleanup_(free)
+    char *top = nearest_with(start_dir, ".git", false);
     return sl_asprintf("%s/%s", top != NULL ? top : start_dir, SL_DATA_DIR_NAME);
 }
 
@@ -93,7 +95,8 @@ int sl_workspace_init(const char *path, struct sl_err *err)
     if (mkdir(path, 0700) < 0 && errno != EEXIST) {
         return sl_err_errno(err, errno, "cannot create %s", path);
     }
-    _cleanup_(close) int fd = sl_opendir_at(AT_FDCWD, path, err);
+    _cleanup_(close)
+    int fd = sl_opendir_at(AT_FDCWD, path, err);
     if (fd < 0) {
         return fd;
     }
@@ -115,7 +118,8 @@ int sl_workspace_init(const char *path, struct sl_err *err)
 
 static int take_lock(int dirfd, int *ret_fd, struct sl_err *err)
 {
-    _cleanup_(close) int fd = openat(dirfd, "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    _cleanup_(close)
+    int fd = openat(dirfd, "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (fd < 0) {
         return sl_err_errno(err, errno, "cannot open the lock file");
     }
@@ -165,7 +169,8 @@ static int index_project(const char *project, void *data, struct sl_err *err)
 static int open_parts(struct sl_workspace *ws, const struct sl_workspace_opts *opts,
                       struct sl_err *err)
 {
-    _cleanup_(free) char *db_path = sl_asprintf("%s/%s", ws->path, SL_DB_NAME);
+    _cleanup_(free)
+    char *db_path = sl_asprintf("%s/%s", ws->path, SL_DB_NAME);
     struct sl_db_writer_opts w = {.path = db_path,
                                   .schemas = sl_schemas,
                                   .n_schemas = sl_n_schemas,
@@ -225,7 +230,8 @@ void sl_workspace_close(struct sl_workspace *ws)
 
 int sl_workspace_open_reader(const char *path, struct sl_db **ret, struct sl_err *err)
 {
-    _cleanup_(free) char *db_path = sl_asprintf("%s/%s", path, SL_DB_NAME);
+    _cleanup_(free)
+    char *db_path = sl_asprintf("%s/%s", path, SL_DB_NAME);
     struct sl_db *db = NULL;
     int rc = sl_db_open(db_path, SL_DB_RO, &db, err);
     if (rc == -SL_ENOTFOUND) {
@@ -242,7 +248,8 @@ int sl_workspace_open_reader(const char *path, struct sl_db **ret, struct sl_err
 
 int sl_workspace_open_blobs(const char *path, struct sl_blob_store **ret, struct sl_err *err)
 {
-    _cleanup_(close) int fd = sl_opendir_at(AT_FDCWD, path, err);
+    _cleanup_(close)
+    int fd = sl_opendir_at(AT_FDCWD, path, err);
     return fd < 0 ? fd : sl_blob_store_open(fd, "blobs", ret, err);
 }
 

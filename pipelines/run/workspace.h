@@ -14,11 +14,11 @@
 #include "pipelines/plan/plan.h"
 #include "registry/registry.h"
 
-#define SL_DATA_DIR_NAME    ".sluice"
-#define SL_DEFAULT_PROJECT  "default"
-#define SL_DB_NAME          "sluice.db"
-#define SL_SOCK_NAME        "sock"
-#define SL_WS_PROJECTS_MAX  1000
+#define SL_DATA_DIR_NAME   ".sluice"
+#define SL_DEFAULT_PROJECT "default"
+#define SL_DB_NAME         "sluice.db"
+#define SL_SOCK_NAME       "sock"
+#define SL_WS_PROJECTS_MAX 1000
 
 struct sl_workspace {
     char *path; /* absolute */
@@ -26,8 +26,8 @@ struct sl_workspace {
     int lock_fd;
     struct sl_blob_store *blobs;
     struct sl_db_writer *writer;
-    char actor[128];     /* who works here: the login name */
-    char principal[64];  /* the same as an opaque audit id */
+    char actor[128];    /* who works here: the login name */
+    char principal[64]; /* the same as an opaque audit id */
     struct sl_ws_private *priv;
 };
 
@@ -57,7 +57,8 @@ int sl_workspace_open(const char *path, const struct sl_workspace_opts *opts,
                       struct sl_workspace **ret, struct sl_err *err) SL_MUST_CHECK;
 void sl_workspace_close(struct sl_workspace *ws); /* NULL allowed */
 /** A read-only connection of its own. Caller closes. */
-int sl_workspace_open_reader(const char *path, struct sl_db **ret, struct sl_err *err) SL_MUST_CHECK;
+int sl_workspace_open_reader(const char *path, struct sl_db **ret, struct sl_err *err)
+    SL_MUST_CHECK;
 /** The content store alone: adding content needs no lock. Caller closes. */
 int sl_workspace_open_blobs(const char *path, struct sl_blob_store **ret, struct sl_err *err)
     SL_MUST_CHECK;

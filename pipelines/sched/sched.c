@@ -78,24 +78,24 @@ static struct class *class_of(struct sl_sched *s, const struct sl_resources *wan
     return &s->classes.items[s->classes.n - 1];
 }
 
-static int check_requests(const struct sl_sched *s, const struct sl_plan *plan, struct sl_err *err)
+int sl_sched_check(const struct sl_sched_caps *caps, const struct sl_plan *plan, struct sl_err *err)
 {
     for (uint32_t i = 0; i < plan->n_steps; i++) {
         const struct sl_resources want = wants(&plan->steps[i]);
         const char *key = plan->steps[i].key;
-        if (want.cpu_milli > s->caps.cpu_milli) {
+        if (want.cpu_milli > caps->cpu_milli) {
             return sl_err_set(err, SL_EINVAL, "step '%s' asks for %g CPUs; this machine has %g",
-                              key, want.cpu_milli / 1000.0, s->caps.cpu_milli / 1000.0);
+                              key, want.cpu_milli / 1000.0, caps->cpu_milli / 1000.0);
         }
-        if (want.mem_bytes > s->caps.mem_bytes) {
+        if (want.mem_bytes > caps->mem_bytes) {
             return sl_err_set(err, SL_EINVAL,
                               "step '%s' asks for %llu MB of memory; this machine has %llu", key,
                               (unsigned long long)(want.mem_bytes / 1000000),
-                              (unsigned long long)(s->caps.mem_bytes / 1000000));
+                              (unsigned long long)(caps->mem_bytes / 1000000));
         }
-        if (want.gpu_count > s->caps.gpu_count) {
+        if (want.gpu_count > caps->gpu_count) {
             return sl_err_set(err, SL_EINVAL, "step '%s' asks for %d GPUs; this machine has %d",
-                              key, want.gpu_count, s->caps.gpu_count);
+                              key, want.gpu_count, caps->gpu_count);
         }
     }
     return 0;
@@ -118,7 +118,7 @@ static void to_decide(struct sl_sched_run *r, uint32_t step)
 int sl_sched_add_run(struct sl_sched *s, const struct sl_plan *plan, void *data,
                      struct sl_sched_run **ret, struct sl_err *err)
 {
-    int rc = check_requests(s, plan, err);
+    int rc = sl_sched_check(&s->caps, plan, err);
     if (rc < 0) {
         return rc;
     }

@@ -23,6 +23,10 @@ struct sl_sched_caps { /* what the machine offers; requests above are refused at
 struct sl_sched *sl_sched_new(const struct sl_sched_caps *caps);
 void sl_sched_free(struct sl_sched *s);
 
+/** Whether a machine of these caps can ever run every step: -SL_EINVAL naming the step that asks for more. */
+int sl_sched_check(const struct sl_sched_caps *caps, const struct sl_plan *plan,
+                   struct sl_err *err);
+
 /** Adds a run; every step starts as waiting for its needs. `data` comes back with each pick.
  * `plan` must outlive the run. -SL_EINVAL naming the step when a request exceeds the machine. */
 int sl_sched_add_run(struct sl_sched *s, const struct sl_plan *plan, void *data,
