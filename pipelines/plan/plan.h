@@ -91,7 +91,7 @@ struct sl_plan_world {
 };
 
 /** Whether the step's condition holds now (all needs ended). *ret_why: text for a skip ("if: ... is false",
- * "needs train failed"). Status functions follow the needs (finally: the run). */
+ * "needs train failed"). Status functions follow the needs, failure() also those behind omitted ones (finally: the run). */
 int sl_plan_condition(const struct sl_plan *plan, uint32_t step, const struct sl_plan_world *world,
                       struct sl_arena *a, bool *ret_run, const char **ret_why, struct sl_err *err)
     SL_MUST_CHECK;

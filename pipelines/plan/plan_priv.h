@@ -24,6 +24,7 @@ struct sl_plan_scope {
     uint32_t step;
     struct sl_arena *a;
     struct sl_value params, matrix, run, steps;
+    size_t steps_room;
 };
 void sl_plan_scope_init(struct sl_plan_scope *s, const struct sl_plan *plan, uint32_t step,
                         const struct sl_plan_world *world, struct sl_arena *a);

@@ -5,7 +5,7 @@
 
 #include "pipelines/plan/plan_priv.h"
 
-#define MENTIONED_MAX 64
+#define STEPS_ROOM 4 /* mentioned steps before the first growth */
 
 static const char *const roots[] = {"params", "matrix", "run", "steps", NULL};
 
@@ -31,19 +31,36 @@ static bool good(const struct sl_plan *plan, uint32_t need, const char *status)
            (plan->steps[need].is_champion_eval && sl_streq(status, "skipped"));
 }
 
-static bool need_status(const struct sl_plan_scope *s, bool want_all_good)
+static bool all_good(const struct sl_plan_scope *s)
 {
     const struct sl_plan_step *p = &s->plan->steps[s->step];
     for (uint32_t i = 0; i < p->n_needs; i++) {
         const char *status = s->world->step_status(s->world->data, p->needs[i]);
         if (!good(s->plan, p->needs[i], status)) {
-            bool failed = sl_streq(status, "failed") || sl_streq(status, "refused");
-            if (want_all_good || failed) {
-                return !want_all_good;
+            return false;
+        }
+    }
+    return true;
+}
+
+/** Whether a need failed, or one behind a need that was omitted for it. Instances share their needs, so
+ * each written step is looked behind once. */
+static bool any_failed(const struct sl_plan_scope *s, const struct sl_plan_step *p, bool *seen)
+{
+    for (uint32_t i = 0; i < p->n_needs; i++) {
+        const struct sl_plan_step *need = &s->plan->steps[p->needs[i]];
+        const char *status = s->world->step_status(s->world->data, p->needs[i]);
+        if (sl_streq(status, "failed") || sl_streq(status, "refused")) {
+            return true;
+        }
+        if (sl_streq(status, "omitted") && !seen[need->group]) {
+            seen[need->group] = !need->is_champion_eval;
+            if (any_failed(s, need, seen)) {
+                return true;
             }
         }
     }
-    return want_all_good;
+    return false;
 }
 
 /** success() and failure() follow the needs; in `finally`, the run so far. */
@@ -51,14 +68,15 @@ static bool status(void *data, char which)
 {
     const struct sl_plan_scope *s = data;
     bool finally = s->plan->steps[s->step].is_finally;
+    bool *seen = which == 'f' ? SL_ARENA_ARRAY(s->a, bool, s->plan->spec->n_steps + 1) : NULL;
     switch (which) {
     case 'a': return true;
     case 'c': return s->world->cancelled;
-    case 's': return finally ? sl_streq(s->world->run_status, "succeeded") : need_status(s, true);
+    case 's': return finally ? sl_streq(s->world->run_status, "succeeded") : all_good(s);
     case 'f':
         return finally ? sl_streq(s->world->run_status, "failed") ||
                              sl_streq(s->world->run_status, "refused")
-                       : need_status(s, false);
+                       : any_failed(s, &s->plan->steps[s->step], seen);
     default: return false;
     }
 }
@@ -93,7 +111,8 @@ void sl_plan_scope_init(struct sl_plan_scope *s, const struct sl_plan *plan, uin
     put(&s->run, "number", (struct sl_value){.type = SL_V_INT, .i = world->run_number});
     put(&s->run, "status", sl_value_str(a, world->run_status));
     put(&s->run, "pipeline", sl_value_str(a, spec->name));
-    s->steps = map_of(a, MENTIONED_MAX);
+    s->steps_room = STEPS_ROOM;
+    s->steps = map_of(a, STEPS_ROOM);
     s->scope =
         (struct sl_expr_scope){.lookup = look_up, .names = roots, .status = status, .data = s};
 }
@@ -146,7 +165,7 @@ static const char *status_of(const struct sl_plan_scope *s, uint32_t first, uint
 static void mention(const struct sl_expr_ref *ref, void *data)
 {
     struct sl_plan_scope *s = data;
-    if (ref->n < 2 || !sl_streq(ref->parts[0], "steps") || s->steps.map.n == MENTIONED_MAX ||
+    if (ref->n < 2 || !sl_streq(ref->parts[0], "steps") ||
         sl_value_get(&s->steps, ref->parts[1]) != NULL) {
         return;
     }
@@ -155,6 +174,12 @@ static void mention(const struct sl_expr_ref *ref, void *data)
         return;
     }
     const struct sl_step *spec = &s->plan->spec->steps[i];
+    if (s->steps.map.n == s->steps_room) {
+        struct sl_value wider = map_of(s->a, 2 * s->steps_room);
+        memcpy(wider.map.fields, s->steps.map.fields, s->steps.map.n * sizeof(*wider.map.fields));
+        s->steps.map.fields = wider.map.fields;
+        s->steps_room *= 2;
+    }
     struct sl_value v = map_of(s->a, 2);
     uint32_t first = s->plan->group_first[i];
     uint32_t n = s->plan->group_count[i];

@@ -70,6 +70,12 @@ static const char *decide(struct planned *p, const char *key)
     return run ? "run" : why;
 }
 
+static void bind(struct planned *p, const char *key, struct sl_bound_step *ret)
+{
+    struct sl_err err = SL_ERR_INIT;
+    SL_CHECK_OK(sl_plan_bind(p->plan, planned_step(p, key), &p->world, &p->arena, ret, &err), err);
+}
+
 SL_TEST(pipelines_plan_bind, conditions__states_of_needs__decide_with_reason)
 {
     struct planned p;
@@ -91,6 +97,49 @@ SL_TEST(pipelines_plan_bind, conditions__states_of_needs__decide_with_reason)
     planned_release(&p);
 }
 
+SL_TEST(pipelines_plan_bind, failure__behind_an_omitted_need__seen)
+{
+    static const char yaml[] = "steps:\n"
+                               "  a: { run: a }\n"
+                               "  b: { run: b, needs: [a], matrix: { n: [1, 2] } }\n"
+                               "  c: { run: c, needs: [b] }\n"
+                               "  d: { run: d, needs: [c], if: failure() }\n";
+    struct planned p;
+    SL_CHECK(planned_init(&p, yaml, NULL));
+    planned_end(&p, "b[n=1]", "omitted", 0);
+    planned_end(&p, "b[n=2]", "omitted", 0);
+    planned_end(&p, "c", "omitted", 0);
+    planned_end(&p, "a", "failed", 0);
+    SL_CHECK_EQ_STR(decide(&p, "d"), "run");
+    planned_end(&p, "a", "skipped", 0); /* a condition that is false is no failure */
+    SL_CHECK_EQ_STR(decide(&p, "d"), "if: failure() is false");
+    planned_release(&p);
+}
+
+SL_TEST(pipelines_plan_bind, mentions__many_steps__all_known)
+{
+    struct planned p;
+    struct sl_bound_step b;
+    struct sl_buf yaml = SL_BUF_INIT(65536);
+    sl_buf_puts(&yaml, "steps:\n");
+    for (int i = 0; i < 20; i++) {
+        sl_buf_printf(&yaml, "  s%d: { run: x, outputs: { o: {} } }\n", i);
+    }
+    sl_buf_puts(&yaml, "  join:\n    run: x\n    env:\n");
+    for (int i = 0; i < 20; i++) {
+        sl_buf_printf(&yaml, "      E%d: '${{ steps.s%d.status }}'\n", i, i);
+    }
+    bool ok = planned_init(&p, sl_buf_str(&yaml), NULL);
+    SL_CHECK_MSG(ok, "%s", planned_errors(&p));
+    p.status[19] = "cached";
+    bind(&p, "join", &b);
+    SL_CHECK_EQ_STR(b.env[0].value, "pending");
+    SL_CHECK_EQ_STR(b.env[19].value, "succeeded");
+    sl_bound_step_release(&b);
+    planned_release(&p);
+    sl_buf_release(&yaml);
+}
+
 SL_TEST(pipelines_plan_bind, champion_evaluation__skipped__gate_goes_on)
 {
     struct planned p;
@@ -101,12 +150,6 @@ SL_TEST(pipelines_plan_bind, champion_evaluation__skipped__gate_goes_on)
     planned_end(&p, "gate:champion", "failed", 0);
     SL_CHECK_EQ_STR(decide(&p, "gate"), "needs gate:champion, which is failed");
     planned_release(&p);
-}
-
-static void bind(struct planned *p, const char *key, struct sl_bound_step *ret)
-{
-    struct sl_err err = SL_ERR_INIT;
-    SL_CHECK_OK(sl_plan_bind(p->plan, planned_step(p, key), &p->world, &p->arena, ret, &err), err);
 }
 
 SL_TEST(pipelines_plan_bind, train__templates__evaluated)
