@@ -156,14 +156,21 @@ static struct yaml_node *scalar_new(struct builder *b, struct fy_event *event)
     if (node == NULL) {
         return NULL;
     }
-    size_t len = 0;
-    const char *text = fy_token_get_text(token, &len);
     node->pub.style = style;
-    node->pub.text.ptr =
-        sl_arena_strndup(b->arena, text != NULL ? text : "", text != NULL ? len : 0);
-    node->pub.text.len = text != NULL ? len : 0;
     node->pub.raw_start = start->input_pos;
     node->pub.raw_end = end->input_pos;
+    if (style == SL_YAML_SINGLE) {
+        struct sl_str file = b->y->pub.text;
+        size_t stop = SL_MIN(end->input_pos, file.len), from = SL_MIN(start->input_pos, stop);
+        node->pub.text =
+            sl_yaml_single_quoted(b->arena, (struct sl_str){file.ptr + from, stop - from});
+    } else {
+        size_t len = 0;
+        const char *text = fy_token_get_text(token, &len);
+        len = text != NULL ? len : 0;
+        node->pub.text =
+            (struct sl_str){sl_arena_strndup(b->arena, text != NULL ? text : "", len), len};
+    }
     b->last_offset = end->input_pos > 0 ? end->input_pos - (style == SL_YAML_PLAIN) : 0;
     if (memchr(node->pub.text.ptr, 0, node->pub.text.len) != NULL) {
         fail_at(b, loc, "text contains a NUL character");

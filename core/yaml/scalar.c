@@ -1,7 +1,9 @@
 /**
  * Core schema typing: which plain scalars are null, bool, int or float. All others are strings.
  *
- * Thread: any. Must not: allocate or report. Source: YAML 1.2.2, 10.3.2 (tag resolution).
+ * Also the text of single-quoted scalars.
+ *
+ * Thread: any. Must not: report. Source: YAML 1.2.2, 10.3.2 (tag resolution), 7.3.2 (single quotes).
  */
 #include "core/base/base.h"
 
@@ -142,4 +144,28 @@ bool sl_yaml_scalar_type(struct sl_yaml_node *node)
         }
     }
     return true;
+}
+
+/* 7.3.2: two quotes are one; one line break is a space, further ones stay; blanks around breaks go. */
+struct sl_str sl_yaml_single_quoted(struct sl_arena *a, struct sl_str raw)
+{
+    char *text = sl_arena_alloc(a, raw.len + 1);
+    size_t n = 0;
+    for (size_t i = 0; i < raw.len;) {
+        size_t end = i, breaks = 0;
+        while (end < raw.len && strchr(" \t\r\n", raw.ptr[end]) != NULL) {
+            breaks += raw.ptr[end] == '\n';
+            end++;
+        }
+        if (breaks > 0) {
+            size_t kept = SL_MAX(breaks - 1, (size_t)1);
+            (void)memset(text + n, breaks == 1 ? ' ' : '\n', kept);
+            n += kept;
+            i = end;
+        } else {
+            i += raw.ptr[i] == '\'' && i + 1 < raw.len; /* the first of two */
+            text[n++] = raw.ptr[i++];
+        }
+    }
+    return (struct sl_str){text, n};
 }

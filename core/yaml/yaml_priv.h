@@ -34,4 +34,8 @@ struct sl_loc sl_yaml_offset_loc(const struct yaml_file *y, size_t offset, size_
 /** Types a plain scalar by the core schema. False: a number out of range (64 bits, a double). */
 bool sl_yaml_scalar_type(struct sl_yaml_node *node);
 
+/** The text of a single-quoted scalar from what stands between its quotes. libfyaml 0.7.12 leaks its
+ * chunks when such a text has eight or more doubled quotes in a row. */
+struct sl_str sl_yaml_single_quoted(struct sl_arena *a, struct sl_str raw);
+
 #endif

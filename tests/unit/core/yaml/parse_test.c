@@ -180,6 +180,29 @@ SL_TEST(core_yaml_parse, duplicate_keys__each_is_reported)
     release(&f);
 }
 
+static void expect_text(const char *yaml, const char *text)
+{
+    struct fixture f;
+    parse(&f, yaml);
+    SL_CHECK_EQ_INT(f.rc, 0);
+    SL_CHECK_EQ_STR(f.y->docs[0]->text.ptr, text);
+    SL_CHECK_EQ_UINT(f.y->docs[0]->text.len, strlen(text));
+    release(&f);
+}
+
+/* YAML 1.2.2, examples 7.5, 7.7 and 7.9; and the run of quotes that makes libfyaml leak. */
+SL_TEST(core_yaml_parse, quoted_texts__as_published)
+{
+    expect_text("'here''s to \"quotes\"'", "here's to \"quotes\"");
+    expect_text("' 1st non-empty\n\n 2nd non-empty \n\t3rd non-empty '",
+                " 1st non-empty\n2nd non-empty 3rd non-empty ");
+    expect_text("\"folded \nto a space,\t\n \nto a line feed, or \t\\\n \\ \tnon-content\"",
+                "folded to a space,\nto a line feed, or \t \tnon-content");
+    expect_text("''''''''''''''''''''''''''''''''''''''''''''''", "''''''''''''''''''''''");
+    expect_text("''", "");
+    expect_text("'a\r\n  b\r\n\r\n  c'", "a b\nc");
+}
+
 /* ---- limits ----------------------------------------------------------------------------------- */
 
 static char *repeated(const char *unit, size_t times, const char *before, const char *after)
