@@ -66,8 +66,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const struct sl_tmpl *t = NULL;
     struct sl_expr_err e;
     struct sl_value v;
-    if (sl_tmpl_parse(&a, text, &t, &e) == 0) {
-        (void)sl_tmpl_eval(t, &scope, &a, &v, &e);
+    if (sl_tmpl_parse(&a, text, &t, &e) < 0 || sl_tmpl_eval(t, &scope, &a, &v, &e) < 0) {
+        SL_ASSERT(e.offset <= size);
     }
     size_t at = 0;
     const char *msg = NULL;
