@@ -436,7 +436,7 @@ static void entry_durable(struct sl_core *c, struct sl_jentry *e)
     }
 }
 
-static void halt(struct sl_core *c, const struct sl_err *err)
+void sl_core_halt(struct sl_core *c, const struct sl_err *err)
 {
     if (!c->halted) {
         c->halted = true;
@@ -447,7 +447,7 @@ static void halt(struct sl_core *c, const struct sl_err *err)
 void sl_core_journaled(struct sl_core *c, struct sl_journal *j, int ret, const struct sl_err *err)
 {
     if (ret < 0) {
-        halt(c, err);
+        sl_core_halt(c, err);
     }
     for (size_t i = 0; i < j->entries.n && !c->halted; i++) {
         entry_durable(c, &j->entries.items[i]);

@@ -182,6 +182,8 @@ void sl_core_journaled(struct sl_core *c, struct sl_journal *j, int ret, const s
 void sl_core_tick(struct sl_core *c);
 /** Schedules what can be scheduled and hands the journal over. Hosts call it after a group of answers. */
 void sl_core_pump(struct sl_core *c);
+/** Stops as after a failed journal write: the machine cannot go on (a full disk), the runs can, later. */
+void sl_core_halt(struct sl_core *c, const struct sl_err *err);
 bool sl_core_halted(const struct sl_core *c);
 /** The live run of that id; NULL when there is none. run_id NULL: any (the head of the list), or NULL. */
 struct sl_core_run *sl_core_find_run(struct sl_core *c, const char *run_id);

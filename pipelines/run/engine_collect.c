@@ -354,12 +354,13 @@ static void collect_fn(struct sl_work *work)
     int rc = fd < 0 ? fd : bound_of(ea, &b, &err);
     if (rc == 0 && o->ok) {
         rc = take_outputs(ea, b, fd, &err);
-        if (rc < 0) {
-            fail_outcome(o, rc, &err);
-            rc = 0;
-        }
     }
     rc = rc < 0 ? rc : take_metrics(ea, b, fd, &err);
+    if (rc == -SL_ENOSPACE) { /* everything stays as it is for an engine with room */
+        ea->rc = rc;
+        ea->err = err;
+        return;
+    }
     if (rc < 0 && o->ok) {
         fail_outcome(o, rc, &err);
     }
@@ -387,11 +388,16 @@ static void collect_done(struct sl_work *work)
 {
     struct eng_attempt *ea = SL_CONTAINER_OF(work, struct eng_attempt, work);
     struct sl_engine *e = ea->run->e;
-    if (!e->closing) {
-        keep_outputs(ea);
-        sl_core_collected(ea->a, &ea->outcome);
-        sl_core_pump(e->core);
+    if (e->closing) {
+        return;
     }
+    if (ea->rc == -SL_ENOSPACE) {
+        sl_core_halt(e->core, &ea->err);
+        return;
+    }
+    keep_outputs(ea);
+    sl_core_collected(ea->a, &ea->outcome);
+    sl_core_pump(e->core);
 }
 
 static void action_collected(struct sl_post *post)
@@ -410,6 +416,7 @@ void eng_collect(void *data, struct sl_core_attempt *a)
     struct sl_engine *e = data;
     struct eng_attempt *ea = eng_attempt_of(a);
     ea->outcome = a->outcome;
+    ea->rc = 0;
     if (a->action) {
         ea->post.fn = action_collected;
         sl_loop_post(e->loop, &ea->post);

@@ -146,10 +146,15 @@ static void start_done(struct sl_work *work)
     if (ea->identity == NULL) {
         ea->identity = sl_strdup("{}");
     }
-    if (!e->closing) {
-        sl_core_started(ea->a, ea->rc, &ea->err);
-        sl_core_pump(e->core);
+    if (e->closing) {
+        return;
     }
+    if (ea->rc == -SL_ENOSPACE) { /* nothing of it is journaled: a later engine starts it anew */
+        sl_core_halt(e->core, &ea->err);
+        return;
+    }
+    sl_core_started(ea->a, ea->rc, &ea->err);
+    sl_core_pump(e->core);
 }
 
 static void action_created(struct sl_post *post)
