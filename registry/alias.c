@@ -188,7 +188,7 @@ int sl_registry_aliases(struct sl_registry *r, enum sl_kind kind, const char *na
         struct registry_record rec;
         rc = rc != 0 ? rc : registry_record_read(r, &list.items.items[i].id, &rec, err);
         if (rc == 0) {
-            rc = SL_MIN(fn(list.items.items[i].alias, &rec.info.ref, data, err), 0);
+            rc = registry_stop(fn(list.items.items[i].alias, &rec.info.ref, data, err));
             registry_record_release(&rec);
         }
         free(list.items.items[i].alias);
@@ -254,7 +254,7 @@ static int report_move(const struct history *h, git_commit *commit, const struct
         text = sl_strndup(reason, (size_t)(strchrnul(reason, '\n') - reason));
     }
     event.reason = text;
-    return SL_MIN(h->fn(&event, h->data, err), 0);
+    return registry_stop(h->fn(&event, h->data, err));
 }
 
 int sl_registry_alias_history(struct sl_registry *r, enum sl_kind kind, const char *name,

@@ -112,6 +112,18 @@ static int write_roots(git_repository *repo, struct sl_err *err)
     return code == 0 ? 0 : registry_git_error(code, err, "cannot write the first commits");
 }
 
+/* What a crash left of a creation. The data directory's lock keeps two creations apart. */
+static int clear_unfinished(const struct sl_walk_entry *entry, void *data, struct sl_err *err)
+{
+    const int *registry_fd = data;
+    if (strchr(entry->path, '/') == NULL && sl_starts_with(entry->name, "new-") &&
+        sl_id_valid(entry->name + 4)) {
+        int rc = sl_remove_tree_at(*registry_fd, entry->name, err);
+        return rc != 0 ? rc : 1;
+    }
+    return 1;
+}
+
 static int create(int registry_fd, const char *base, const char *dir_name, struct sl_err *err)
 {
     char id[SL_ID_HEX + 1];
@@ -124,8 +136,12 @@ static int create(int registry_fd, const char *base, const char *dir_name, struc
         GIT_REPOSITORY_INIT_BARE | GIT_REPOSITORY_INIT_MKDIR | GIT_REPOSITORY_INIT_NO_REINIT;
     options.initial_head = "main";
     git_repository *repo = NULL;
+    int rc = sl_walk_at(registry_fd, ".", clear_unfinished, &registry_fd, err);
+    if (rc != 0) {
+        return rc;
+    }
     int code = git_repository_init_ext(&repo, path, &options);
-    int rc = code == 0 ? 0 : registry_git_error(code, err, "cannot create the repository");
+    rc = code == 0 ? 0 : registry_git_error(code, err, "cannot create the repository");
     rc = rc != 0 ? rc : write_settings(repo, err);
     rc = rc != 0 ? rc : write_roots(repo, err);
     git_repository_free(repo);

@@ -32,6 +32,12 @@ struct sl_registry {
     bool torn; /* a ledger entry's moves are not all done: finish before anything else */
 };
 
+/** A callback's result: negative stops, anything else goes on. */
+static inline int registry_stop(int rc)
+{
+    return rc < 0 ? rc : 0;
+}
+
 /** Turns libgit2's last error into ours: "what: message". `code` is the value that failed. */
 int registry_git_error(int code, struct sl_err *err, const char *fmt, ...) SL_PRINTF(3, 4);
 

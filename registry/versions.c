@@ -211,7 +211,7 @@ int sl_registry_entities(struct sl_registry *r, enum sl_kind kind, sl_entity_fn 
         struct sl_entity_info entity = {.kind = kind, .name = names.list.items[i]};
         rc = registry_ref_read(r, registry_ref_branch(kind, entity.name, ref), &tip, err);
         rc = rc != 0 ? rc : read_ref(r, &tip, &entity.latest, err);
-        rc = rc != 0 ? rc : SL_MIN(fn(&entity, data, err), 0);
+        rc = rc != 0 ? rc : registry_stop(fn(&entity, data, err));
     }
     release_names(&names);
     return rc;
@@ -232,7 +232,7 @@ int sl_registry_versions(struct sl_registry *r, enum sl_kind kind, const char *n
         struct registry_record rec;
         rc = registry_record_read(r, &at, &rec, err);
         if (rc == 0) {
-            rc = SL_MIN(fn(&rec.info, data, err), 0);
+            rc = registry_stop(fn(&rec.info, data, err));
             at = rec.parent;
             registry_record_release(&rec);
         }
@@ -256,7 +256,7 @@ int sl_registry_version(struct sl_registry *r, const struct sl_version_ref *vers
     rc = rc != 0 ? rc : registry_enter(r, err);
     rc = rc != 0 ? rc : registry_record_read(r, &id, &rec, err);
     if (rc == 0) {
-        rc = SL_MIN(fn(&rec.info, data, err), 0);
+        rc = registry_stop(fn(&rec.info, data, err));
         registry_record_release(&rec);
     }
     return rc;

@@ -81,6 +81,7 @@ for nth in 1 2 3; do
   SLUICE_FAULT="fs.fsync:$nth:kill" "$tool" data add dataset d one >/dev/null 2>&1 || true
   "$tool" data add dataset d one >/dev/null || fail "creation after a kill"
   verify data "creation"
+  [ "$(ls data/registry)" = default.git ] || fail "creation left $(ls data/registry)"
 done
 
 # A file that changes while it is read: stopped in mid-read, changed, continued.
