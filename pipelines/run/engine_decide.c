@@ -50,16 +50,17 @@ static int world_resolve(void *data, enum sl_entity entity, const char *ref,
 }
 
 /** What the run would end as if it ended now; for `finally`. */
-static const char *status_so_far(const struct sl_core_run *r)
+static enum sl_run_state status_so_far(const struct sl_core_run *r)
 {
-    return r->state == SL_RUN_CANCELLING ? "cancelled"
-           : r->n_failed > 0             ? "failed"
-           : r->n_refused > 0            ? "refused"
-                                         : "succeeded";
+    return r->state == SL_RUN_CANCELLING ? SL_RUN_CANCELLED
+           : r->n_failed > 0             ? SL_RUN_FAILED
+           : r->n_refused > 0            ? SL_RUN_REFUSED
+                                         : SL_RUN_SUCCEEDED;
 }
 
 void eng_world_init(struct eng_world *w, struct eng_run *r, struct sl_db *db, struct sl_arena *a)
 {
+    int so_far = atomic_load(&r->so_far);
     *w = (struct eng_world){.run = r, .db = db, .arena = a};
     w->world = (struct sl_plan_world){
         .step_status = world_status,
@@ -67,8 +68,8 @@ void eng_world_init(struct eng_world *w, struct eng_run *r, struct sl_db *db, st
         .resolve = world_resolve,
         .run_id = r->record.id,
         .run_number = r->record.number,
-        .run_status = status_so_far(&r->core),
-        .cancelled = r->core.state == SL_RUN_CANCELLING,
+        .run_status = sl_sm_name(&sl_run_machine, so_far),
+        .cancelled = so_far == SL_RUN_CANCELLED,
         .data = w,
     };
 }
@@ -300,6 +301,7 @@ void eng_decide(void *data, struct sl_core_run *core, uint32_t step)
     x->work.done = decide_done;
     x->run = eng_run_of(core);
     x->step = step;
+    atomic_store(&x->run->so_far, (int)status_so_far(core));
     sl_arena_init(&x->arena, 0);
     int rc = sl_lane_submit(e->read_lane, &x->work, NULL);
     SL_ASSERT(rc == 0); /* at most one per step, and the queue holds as many */

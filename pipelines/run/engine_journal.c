@@ -250,6 +250,19 @@ static void tell(struct sl_engine *eng, const struct sl_jentry *e)
     }
 }
 
+/** The engine closes: nobody asks for the answer any more. */
+static void drop(struct sl_engine *e, struct sl_journal *j)
+{
+    for (size_t i = 0; i < j->entries.n; i++) {
+        if (j->entries.items[i].kind == SL_J_ATTEMPT_END) {
+            eng_attempt_over(e, j->entries.items[i].att);
+            free(j->entries.items[i].att);
+        }
+    }
+    sl_vec_free(&j->entries);
+    free(j);
+}
+
 static void write_done(struct sl_db_write *w)
 {
     struct eng_write *ew = SL_CONTAINER_OF(w, struct eng_write, w);
@@ -262,8 +275,7 @@ static void write_done(struct sl_db_write *w)
     if (!e->closing) {
         sl_core_journaled(e->core, ew->j, w->rc, &w->err);
     } else {
-        sl_vec_free(&ew->j->entries);
-        free(ew->j);
+        drop(e, ew->j);
     }
     free(ew);
 }

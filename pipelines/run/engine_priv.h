@@ -15,6 +15,7 @@
 #define SL_ENGINE_PRIV_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "core/aio/lane.h"
 #include "pipelines/run/engine.h"
@@ -67,6 +68,8 @@ struct eng_run {
     struct sl_manifest *code_of; /* per spec step with its own `code:`; else unsealed */
     struct eng_bound **bound;    /* per plan step */
     bool no_cache;
+    atomic_int
+        so_far; /* enum sl_run_state that it would end in now: written on the loop, read on lanes */
 };
 struct eng_run *eng_run_of(struct sl_core_run *r);
 /** The code a step sees. */
