@@ -34,13 +34,13 @@ int registry_git_error(int code, struct sl_err *err, const char *fmt, ...)
     int ours = SL_EIO;
     if (strstr(why, strerror(ENOSPC)) != NULL || strstr(why, strerror(EDQUOT)) != NULL) {
         ours = SL_ENOSPACE;
+    } else if (last != NULL && (last->klass == GIT_ERROR_ODB || last->klass == GIT_ERROR_ZLIB ||
+                                last->klass == GIT_ERROR_OBJECT)) {
+        ours = SL_ECORRUPT; /* also an object that is missing: something refers to it */
     } else if (code == GIT_ENOTFOUND) {
         ours = SL_ENOTFOUND;
     } else if (code == GIT_EMODIFIED || code == GIT_ELOCKED || code == GIT_EEXISTS) {
         ours = SL_ECONFLICT;
-    } else if (last != NULL && (last->klass == GIT_ERROR_ODB || last->klass == GIT_ERROR_ZLIB ||
-                                last->klass == GIT_ERROR_OBJECT)) {
-        ours = SL_ECORRUPT;
     }
     return sl_err_set(err, ours, "%s: %s", what, why);
 }

@@ -16,7 +16,7 @@
 
 #define BLOB_NAME_BYTES  (SL_DIGEST_HEX + 2) /* "ab/<62 hex>" with NUL */
 #define BLOB_CHUNK_BYTES ((size_t)1 << 20)   /* one read */
-#define BLOB_SMALL_MAX \
+#define BLOB_SMALL_MAX                                                                             \
     ((uint64_t)BLOB_CHUNK_BYTES) /* read whole, hashed before anything is written */
 #define BLOB_STAGE_NAME 24       /* decimal sequence number */
 
