@@ -1,0 +1,112 @@
+/* What must hold at every moment. Thread: one. Must not: change the world, except its snapshot. */
+#include "core/base/base.h"
+
+#include "tests/sim/sim.h"
+
+#include "pipelines/run/core.h"
+
+struct load {
+    int cpu, slots, group, run;
+};
+
+static void add_live(struct load *n, const struct sim *w, const struct sl_core_run *r,
+                     uint32_t step, const struct sl_core_attempt *of)
+{
+    const struct sl_plan_step *p = &w->pipeline.plan->steps[step];
+    bool process = p->spec->action == SL_ACT_RUN;
+    n->cpu += process ? p->spec->resources.cpu_milli : 0;
+    n->slots++;
+    n->run += r == of->run ? 1 : 0;
+    n->group += r == of->run && p->group == w->pipeline.plan->steps[of->step].group ? 1 : 0;
+}
+
+static void check_flight(struct sim *w, const struct sl_core_attempt *a,
+                         const struct sl_core_run *r, uint32_t step)
+{
+    const struct sl_core_step *mine = &a->run->steps[a->step];
+    const struct sl_core_step *other = &r->steps[step];
+    bool same = mine->has_key && mine->share && other->has_key && other->share &&
+                memcmp(&mine->key, &other->key, sizeof(mine->key)) == 0;
+    SIM_CHECK(w, !same || (r == a->run && step == a->step), "%s and %s run at once with one key",
+              sim_key(w, a->step), sim_key(w, step));
+}
+
+void sim_check_start(struct sim *w, const struct sl_core_attempt *a)
+{
+    struct load n = {0};
+    const struct sl_plan_step *p = &w->pipeline.plan->steps[a->step];
+    SIM_CHECK(w, a->run->steps[a->step].att == a, "%s starts beside itself", p->key);
+    for (uint32_t i = 0; i < w->n_runs; i++) {
+        const struct sl_core_run *r = w->runs[i].core;
+        for (uint32_t s = 0; r != NULL && s < w->pipeline.plan->n_steps; s++) {
+            if (r->steps[s].att != NULL) {
+                add_live(&n, w, r, s, a);
+                check_flight(w, a, r, s);
+            }
+        }
+    }
+    const struct sl_matrix *m = p->spec->matrix;
+    SIM_CHECK(w, n.cpu <= w->caps.cpu_milli, "%d CPUs in use of %d", n.cpu, w->caps.cpu_milli);
+    SIM_CHECK(w, w->caps.slots == 0 || n.slots <= w->caps.slots, "%d slots in use", n.slots);
+    SIM_CHECK(w, m == NULL || m->max_parallel == 0 || n.group <= m->max_parallel,
+              "%d of %s at once", n.group, p->spec->id);
+    int limit = w->pipeline.spec->concurrency_limit;
+    SIM_CHECK(w, limit == 0 || n.run <= limit, "%d steps of the run at once", n.run);
+    for (uint32_t s = 0; s < w->pipeline.plan->n_steps; s++) {
+        bool before = p->is_finally && !w->pipeline.plan->steps[s].is_finally;
+        SIM_CHECK(w, !before || sl_step_state_final(a->run->steps[s].state),
+                  "finally step %s starts before %s has ended", p->key, sim_key(w, s));
+    }
+    const struct sim_run *r = a->run->host;
+    for (size_t i = 0; i < w->procs.n; i++) {
+        const struct sim_proc *q = w->procs.items[i];
+        bool again = q->run == r->index && q->step == a->step && q->went;
+        SIM_CHECK(w, !again || !p->spec->effects_external,
+                  "%s has an external effect and runs again", p->key);
+        SIM_CHECK(w, !again || !q->out.ok || q->phase != PROC_EXITED,
+                  "%s runs again after it went well", p->key);
+    }
+}
+
+void sim_check_go(struct sim *w, const struct sim_proc *p)
+{
+    const struct sl_plan_step *step = &w->pipeline.plan->steps[p->step];
+    const struct sim_run *r = &w->runs[p->run];
+    SIM_CHECK(w, p->stored && p->stored_state == SL_ATTEMPT_STARTED, "GO before it is durable");
+    SIM_CHECK(w, !p->went && p->phase == PROC_BLOCKED, "a second GO for %s", step->key);
+    SIM_CHECK(w, r->rows[p->step].state == SL_STEP_RUNNING, "GO for a step that is not running");
+    SIM_CHECK(w, step->is_finally || r->core->state != SL_RUN_CANCELLING, "GO in a cancelled run");
+    for (uint32_t i = 0; i < step->n_needs; i++) {
+        SIM_CHECK(w, sl_step_state_final(r->rows[step->needs[i]].state),
+                  "%s goes before its need %s has durably ended", step->key,
+                  sim_key(w, step->needs[i]));
+    }
+    int cpu = step->spec->action == SL_ACT_RUN ? step->spec->resources.cpu_milli : 0;
+    for (size_t i = 0; i < w->procs.n; i++) {
+        const struct sim_proc *q = w->procs.items[i];
+        SIM_CHECK(w, q->phase != PROC_RUNNING || q->run != p->run || q->step != p->step,
+                  "two processes of %s", step->key);
+        const struct sl_step *spec = w->pipeline.plan->steps[q->step].spec;
+        cpu += q->phase == PROC_RUNNING && !q->action ? spec->resources.cpu_milli : 0;
+    }
+    SIM_CHECK(w, cpu <= w->caps.cpu_milli, "processes use %d CPUs of %d", cpu, w->caps.cpu_milli);
+}
+
+void sim_check_now(struct sim *w)
+{
+    for (uint32_t i = 0; i < w->n_runs; i++) {
+        struct sim_run *r = &w->runs[i];
+        uint32_t live = 0;
+        for (uint32_t s = 0; r->core != NULL && s < w->pipeline.plan->n_steps; s++) {
+            enum sl_step_state now = r->core->steps[s].state;
+            bool durable = sl_step_state_final(r->rows[s].state);
+            SIM_CHECK(w, !durable || r->rows[s].state == now, "%s changed its final state",
+                      sim_key(w, s));
+            SIM_CHECK(w, (r->core->steps[s].att == NULL) || !sl_step_state_final(now),
+                      "%s has ended and still has an attempt", sim_key(w, s));
+            live += r->core->steps[s].att != NULL ? 1 : 0;
+        }
+        SIM_CHECK(w, r->core == NULL || live == r->core->n_live, "%u attempts, %u counted", live,
+                  r->core->n_live);
+    }
+}
