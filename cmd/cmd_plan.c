@@ -1,0 +1,118 @@
+/* plan: what a run would do. Thread: main. */
+#include "core/base/base.h"
+
+#include <stdlib.h>
+
+#include "cmd/cmd.h"
+#include "cmd/load.h"
+#include "cmd/table.h"
+#include "core/base/fs.h"
+#include "core/base/time.h"
+#include "pipelines/run/facts.h"
+#include "pipelines/run/preview.h"
+#include "pipelines/run/workspace.h"
+
+static int preview(struct sl_cmd *c, const struct sl_loaded *l, json_t **ret)
+{
+    struct sl_preview_world w = {.no_cache = sl_cmd_flag(c, "no-cache")};
+    json_t *runtime = sl_facts_runtime(&w.runtime);
+    json_decref(runtime);
+    bool made = false;
+    int rc = sl_cmd_data_or_make(c, &made);
+    rc = rc < 0 ? rc : sl_workspace_open_reader(c->data_path, &w.db, &c->err);
+    rc = rc < 0 ? rc : sl_workspace_open_blobs(c->data_path, &w.blobs, &c->err);
+    rc = rc < 0 ? rc : sl_preview(l, &w, ret, &c->err);
+    sl_blob_store_close(w.blobs);
+    sl_db_close(w.db);
+    return rc;
+}
+
+static void resources_cell(struct sl_table *t, const json_t *r)
+{
+    _cleanup_(buf)
+    struct sl_buf text = SL_BUF_INIT(500);
+    char size[SL_TIME_TEXT];
+    sl_buf_printf(&text, "%.3g cpu", (double)sl_json_i64(r, "cpu_milli", 0) / 1000.0);
+    if (sl_json_i64(r, "memory_bytes", 0) > 0) {
+        sl_buf_printf(&text, ", %s",
+                      sl_size_format((uint64_t)sl_json_i64(r, "memory_bytes", 0), size));
+    }
+    if (sl_json_i64(r, "gpu", 0) > 0) {
+        sl_buf_printf(&text, ", %lld gpu", (long long)sl_json_i64(r, "gpu", 0));
+    }
+    sl_table_cell(t, sl_buf_str(&text));
+}
+
+static void reason_cell(struct sl_table *t, const json_t *s)
+{
+    _cleanup_(buf)
+    struct sl_buf text = SL_BUF_INIT(65536);
+    size_t i = 0;
+    json_t *d = NULL;
+    sl_buf_puts(&text, sl_json_str(s, "reason", ""));
+    if (sl_json_str(s, "compared_with", NULL) != NULL) {
+        sl_buf_printf(&text, " from %s", sl_json_str(s, "compared_with", ""));
+    }
+    json_array_foreach (json_object_get(s, "differences"), i, d) {
+        sl_buf_printf(&text, "%s%s", i == 0 ? ": " : ", ", sl_json_str(d, "field", ""));
+    }
+    sl_table_cell(t, sl_buf_str(&text));
+}
+
+static void put_plan(struct sl_cmd *c, const json_t *plan, struct sl_buf *out)
+{
+    static const char *const heads[] = {"STEP", "DECISION", "WHY", "CONDITION", "NEEDS", NULL};
+    const json_t *code = json_object_get(plan, "code");
+    const json_t *counts = json_object_get(plan, "counts");
+    struct sl_table t;
+    char size[SL_TIME_TEXT];
+    size_t i = 0;
+    json_t *s = NULL;
+    sl_buf_printf(out, "%s: %lld to run, %lld cached, %lld skipped, %lld waiting",
+                  sl_json_str(plan, "pipeline", ""), (long long)sl_json_i64(counts, "run", 0),
+                  (long long)sl_json_i64(counts, "cached", 0),
+                  (long long)sl_json_i64(counts, "skipped", 0),
+                  (long long)sl_json_i64(counts, "waiting", 0));
+    if (sl_json_i64(counts, "error", 0) > 0) {
+        sl_buf_printf(out, ", %lld cannot be bound", (long long)sl_json_i64(counts, "error", 0));
+    }
+    sl_buf_printf(out, "\ncode: %lld files, %s", (long long)sl_json_i64(code, "files", 0),
+                  sl_size_format((uint64_t)sl_json_i64(code, "bytes", 0), size));
+    if (sl_json_bool(code, "in_git", false)) {
+        const char *commit = sl_json_str(code, "commit", "");
+        sl_buf_printf(out, ", git %.12s%s", commit[0] != '\0' ? commit : "without a commit",
+                      sl_json_bool(code, "dirty", false) ? " with changes" : "");
+    }
+    sl_buf_puts(out, "\n\n");
+    sl_table_init(&t, heads);
+    json_array_foreach (json_object_get(plan, "steps"), i, s) {
+        sl_table_cell(&t, sl_json_str(s, "key", ""));
+        sl_table_cell(&t, sl_json_str(s, "decision", ""));
+        reason_cell(&t, s);
+        sl_table_cell(&t, sl_json_str(s, "condition", ""));
+        resources_cell(&t, json_object_get(s, "resources"));
+    }
+    sl_table_print(&t, c->color, out);
+}
+
+int sl_cmd_plan(struct sl_cmd *c)
+{
+    struct sl_loaded l = {0};
+    struct sl_submission_opts opts;
+    json_auto_t *plan = NULL;
+    int status = SL_EXIT_USAGE;
+    if (sl_cmd_load(c, sl_cmd_arg(c, 0), &l, &opts, &status) < 0) {
+        return status;
+    }
+    int rc = preview(c, &l, &plan);
+    sl_loaded_release(&l);
+    if (rc < 0) {
+        return sl_cmd_fail(c);
+    }
+    if (c->json) {
+        return sl_cmd_print_json(json_incref(plan));
+    }
+    struct sl_buf out = SL_BUF_INIT((size_t)256 << 20);
+    put_plan(c, plan, &out);
+    return sl_cmd_print(&out);
+}

@@ -1,0 +1,133 @@
+/* The table of commands and their options. Pure data. */
+#include "core/base/base.h"
+
+#include "cmd/cmd.h"
+
+#define OPT_ATTEMPT                                                                                \
+    {                                                                                              \
+        "attempt", 0, "N", "this attempt instead of the last"                                      \
+    }
+#define OPT_CSV                                                                                    \
+    {                                                                                              \
+        "csv", 0, NULL, "one line per point: step,attempt,key,slice,dataset,model,index,ms,value"  \
+    }
+#define OPT_DEEP                                                                                   \
+    {                                                                                              \
+        "deep", 0, NULL, "hash all content again"                                                  \
+    }
+#define OPT_DELETE                                                                                 \
+    {                                                                                              \
+        "delete", 0, NULL, "remove the alias"                                                      \
+    }
+#define OPT_DEPTH                                                                                  \
+    {                                                                                              \
+        "depth", 0, "N", "steps away from REF, 1 to 100 (default 10)"                              \
+    }
+#define OPT_DETACH                                                                                 \
+    {                                                                                              \
+        "detach", 0, NULL, "hand it to the engine that serves here and return"                     \
+    }
+#define OPT_DOT                                                                                    \
+    {                                                                                              \
+        "dot", 0, NULL, "Graphviz source instead"                                                  \
+    }
+#define OPT_DOWN                                                                                   \
+    {                                                                                              \
+        "down", 0, NULL, "what came from it"                                                       \
+    }
+#define OPT_EXCLUDE                                                                                \
+    {                                                                                              \
+        "exclude", 0, "PATTERN", "leave out what matches (repeatable)"                             \
+    }
+#define OPT_FOLLOW                                                                                 \
+    {                                                                                              \
+        "follow", 'f', NULL, "go on until the run ends"                                            \
+    }
+#define OPT_FORMAT                                                                                 \
+    {                                                                                              \
+        "format", 0, "tree|json|dot", "how to print (default tree)"                                \
+    }
+#define OPT_LIMIT                                                                                  \
+    {                                                                                              \
+        "limit", 'n', "N", "at most so many (default 20)"                                          \
+    }
+#define OPT_MAN                                                                                    \
+    {                                                                                              \
+        "man", 0, NULL, "the manual page's source"                                                 \
+    }
+#define OPT_MESSAGE                                                                                \
+    {                                                                                              \
+        "message", 'm', "TEXT", "why, kept with the version"                                       \
+    }
+#define OPT_NO_CACHE                                                                               \
+    {                                                                                              \
+        "no-cache", 0, NULL, "run every step, reuse nothing"                                       \
+    }
+#define OPT_OFFSET                                                                                 \
+    {                                                                                              \
+        "offset", 0, "N", "leave out the newest N"                                                 \
+    }
+#define OPT_ONLY                                                                                   \
+    {                                                                                              \
+        "only", 0, "PATH", "this file alone, by its base name"                                     \
+    }
+#define OPT_OVERRIDE                                                                               \
+    {                                                                                              \
+        "override", 0, NULL, "let it through a refused gate; needs --reason, is recorded"          \
+    }
+#define OPT_PARAM                                                                                  \
+    {                                                                                              \
+        "param", 'p', "NAME=VALUE", "set a parameter (repeatable)"                                 \
+    }
+#define OPT_PARAMS                                                                                 \
+    {                                                                                              \
+        "params", 0, "FILE", "parameters from a YAML or JSON mapping; -p wins"                     \
+    }
+#define OPT_REASON                                                                                 \
+    {                                                                                              \
+        "reason", 0, "TEXT", "why the override is right"                                           \
+    }
+#define OPT_REBUILD                                                                                \
+    {                                                                                              \
+        "rebuild", 0, NULL, "derive the index again from the repositories"                         \
+    }
+#define OPT_STATE                                                                                  \
+    {                                                                                              \
+        "state", 's', "STATE", "only runs in this state"                                           \
+    }
+#define OPT_TIME                                                                                   \
+    {                                                                                              \
+        "time", 't', NULL, "begin lines with their time"                                           \
+    }
+#define OPT_TO                                                                                     \
+    {                                                                                              \
+        "to", 0, "VERSION", "v3, 3 or a digest instead of the previous one"                        \
+    }
+#define OPT_UP                                                                                     \
+    {                                                                                              \
+        "up", 0, NULL, "what it came from (the default)"                                           \
+    }
+#define OPT_WHY                                                                                    \
+    {                                                                                              \
+        "reason", 0, "TEXT", "why, shown in the list"                                              \
+    }
+
+#define OPTS(...) ((const struct sl_opt[]){__VA_ARGS__ __VA_OPT__(, ){NULL, 0, NULL, NULL}})
+
+const struct sl_command sl_commands[] = {
+#define SL_COMMAND(name_, fn_, group_, summary_, args_, args_min_, args_max_, opts_, help_)        \
+    {name_, fn_, SL_GROUP_##group_, summary_, args_, args_min_, args_max_, opts_, help_},
+#include "cmd/commands.def"
+#undef SL_COMMAND
+};
+const size_t sl_n_commands = SL_LEN(sl_commands);
+
+const char *sl_command_group_title(enum sl_command_group group)
+{
+    static const char *const titles[] = {
+        [SL_GROUP_RUN] = "Pipelines",        [SL_GROUP_ASK] = "Questions",
+        [SL_GROUP_DATA] = "Data and models", [SL_GROUP_DEPLOY] = "Production",
+        [SL_GROUP_ADMIN] = "Upkeep",         [SL_GROUP_HIDDEN] = "Debugging",
+    };
+    return titles[group];
+}
