@@ -45,12 +45,12 @@ int registry_git_error(int code, struct sl_err *err, const char *fmt, ...)
     return sl_err_set(err, ours, "%s: %s", what, why);
 }
 
+/* No reflogs: the ledger is the record, and a reflog costs two syncs for every move. */
 static const struct {
     const char *key, *value;
 } settings[] = {
     {"core.fsync", "all"},
-    {"core.logAllRefUpdates",
-     "false"}, /* the ledger is the record; a reflog costs two syncs a move */
+    {"core.logAllRefUpdates", "false"},
     {"gc.auto", "0"},
     {"pack.threads", "1"},
     {"receive.denyDeletes", "true"},

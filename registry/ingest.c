@@ -246,8 +246,6 @@ static int fill_manifest(const struct ingest *in, const char *single_name, struc
 static int list_single(struct ingest *in, int dirfd, const char *path, const struct stat *st,
                        struct sl_err *err)
 {
-    _cleanup_(free)
-    char *real = NULL;
     const char *slash = strrchr(path, '/');
     const char *name = slash != NULL ? slash + 1 : path;
     char link[64];
