@@ -308,6 +308,7 @@ static void start_attempt(struct sl_core *c, struct sl_core_run *r, uint32_t ste
     }
     if (s->not_before_ms > c->io->now_ms(c->data)) { /* a backoff that outlived its engine */
         s->phase = PH_BACKOFF;
+        c->postponed = true;
         sl_sched_later(c->sched, r->sched, step, s->not_before_ms);
         return;
     }
@@ -482,8 +483,11 @@ void sl_core_pump(struct sl_core *c)
         return;
     }
     c->pumping = true;
-    sl_core_tick(c);
-    pick_all(c);
+    do { /* what was picked and put off again needs its wake-up */
+        c->postponed = false;
+        sl_core_tick(c);
+        pick_all(c);
+    } while (c->postponed);
     c->pumping = false;
     if (c->batch->entries.n > 0) {
         struct sl_journal *full = c->batch;

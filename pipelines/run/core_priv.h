@@ -39,6 +39,7 @@ struct sl_core {
     struct flight *flights;
     bool halted;
     bool pumping;
+    bool postponed; /* a picked step went back to wait for its time */
 };
 
 /** Adds an entry to the open batch; the caller fills what its kind needs. Valid until the next call. */

@@ -110,6 +110,7 @@ static void io_decide(void *data, struct sl_core_run *r, uint32_t step)
         SIM_CHECK(w, e->kind != EV_DECIDED || e->run != run_of(r) || e->step != step,
                   "%s is decided twice at once", p->key);
     }
+    sim_trace(w, "decide run %u %s", run_of(r), p->key);
     struct sl_decision *early = NULL;
     if (sim_one_in(&w->rng, 2)) {
         early = SL_NEW(struct sl_decision);

@@ -125,7 +125,9 @@ static void lose_processes(struct sim *w)
         struct sim_proc *p = w->procs.items[i];
         p->a = NULL;
         p->exit_told = false;
-        if (p->phase == PROC_BLOCKED && !p->action) { /* its GO can never come */
+        bool discarded =
+            p->phase == PROC_GONE && p->stored && p->stored_state == SL_ATTEMPT_STARTED;
+        if ((p->phase == PROC_BLOCKED || discarded) && !p->action) { /* its GO can never come */
             p->phase = PROC_EXITED;
             p->out = (struct sl_outcome){.fail = SL_FAIL_NEVER_STARTED};
         }
@@ -239,6 +241,8 @@ static void on_decided(struct sim *w, struct sim_event *e)
     } else {
         sim_judge(w, e->run, e->step, &d);
     }
+    sim_trace(w, "decided run %u %s: %s", e->run, sim_key(w, e->step),
+              (const char *[]){"run", "skip", "omit", "cached", "fail"}[d.kind]);
     sl_core_decided(w->runs[e->run].core, e->step, &d);
 }
 
