@@ -118,6 +118,18 @@ void sl_core_restore_attempt(struct sl_core_run *r, struct sl_core_attempt *a)
     s->phase = PH_LIVE;
 }
 
+void sl_core_restore_ended(struct sl_core_run *r, uint32_t step, int number,
+                           enum sl_fail_class fail, int64_t ended_ms)
+{
+    struct sl_core_step *s = &r->steps[step];
+    s->free_starts += fail == SL_FAIL_NEVER_STARTED ? 1 : 0;
+    bool failed = fail != SL_FAIL_COUNT && s->state == SL_STEP_FAILED && number == s->attempts;
+    if (failed && (r->first_failure_ms == 0 || ended_ms < r->first_failure_ms)) {
+        r->first_failure_ms = ended_ms;
+        r->timed_out = fail == SL_FAIL_TIMEOUT;
+    }
+}
+
 void sl_core_restore_go(struct sl_core_run *r)
 {
     struct sl_core *c = r->core;

@@ -68,6 +68,7 @@ struct sl_core_step {
     enum sl_step_state state;
     uint8_t phase; /* in memory only */
     int attempts;
+    int free_starts; /* attempts that never ran: they cost no retry */
     int64_t not_before_ms;
     struct sl_core_attempt *att; /* the live one */
     struct sl_artifact *outputs; /* parallel to spec outputs once ended well */
@@ -86,7 +87,8 @@ struct sl_core_run {
     struct sl_sched_run *sched;
     uint32_t n_live; /* attempts in flight */
     uint32_t n_failed, n_refused, n_undecided;
-    bool timed_out; /* the first failure was a timeout: exit status 124 */
+    bool timed_out;           /* the first failure was a timeout: exit status 124 */
+    int64_t first_failure_ms; /* while restoring: when that was, 0 when unknown */
     void *host;
     struct sl_core *core;
     struct sl_core_run *next; /* list of live runs */
@@ -156,13 +158,17 @@ void sl_core_free(struct sl_core *c); /* forgets all runs; live attempts go on b
 /** Takes up a new run (its row is durable as queued). plan and arena outlive the run. */
 int sl_core_add_run(struct sl_core *c, struct sl_core_run *r, struct sl_err *err) SL_MUST_CHECK;
 
-/** Restoring: call begin, then restore_step / restore_attempt per recorded row, then go. */
+/** Restoring: call begin, then restore_step / restore_attempt / restore_ended per recorded row, then go. */
 int sl_core_restore_begin(struct sl_core *c, struct sl_core_run *r, struct sl_err *err)
     SL_MUST_CHECK;
 void sl_core_restore_step(struct sl_core_run *r, uint32_t step,
                           const struct sl_core_step *recorded);
 /** A step recorded as running: its attempt is adopted. */
 void sl_core_restore_attempt(struct sl_core_run *r, struct sl_core_attempt *a);
+/** An attempt recorded as ended, `fail` SL_FAIL_COUNT when it went well: retries and the exit status of the
+ * run count them. After restore_step of its step; in any order. */
+void sl_core_restore_ended(struct sl_core_run *r, uint32_t step, int number,
+                           enum sl_fail_class fail, int64_t ended_ms);
 void sl_core_restore_go(struct sl_core_run *r);
 void sl_core_remove_run(struct sl_core *c, struct sl_core_run *r);
 

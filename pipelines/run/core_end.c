@@ -23,23 +23,31 @@ static int64_t backoff_ms(const struct sl_retry *retry, int failed_attempts)
     return (int64_t)wait;
 }
 
+/** Attempts so far that count against the retries of the step. */
+static int spent(const struct sl_core_attempt *a)
+{
+    int free_starts = a->run->steps[a->step].free_starts;
+    return a->number - SL_MIN(free_starts, FREE_RESTARTS_MAX);
+}
+
 static bool may_retry(const struct sl_core_attempt *a, const struct sl_outcome *o)
 {
     const struct sl_core_run *r = a->run;
     const struct sl_step *spec = r->plan->steps[a->step].spec;
+    bool never_started = o->fail == SL_FAIL_NEVER_STARTED;
     if (r->state == SL_RUN_CANCELLING && !r->plan->steps[a->step].is_finally) {
         return false;
     }
     if (o->fail == SL_FAIL_CANCELLED || o->fail == SL_FAIL_REJECTED) {
         return false;
     }
-    if (spec->effects_external && o->fail != SL_FAIL_NEVER_STARTED) {
+    if (spec->effects_external && !never_started) {
         return false;
     }
-    if (o->fail == SL_FAIL_NEVER_STARTED) {
-        return a->number <= spec->retry.max + FREE_RESTARTS_MAX;
+    if (never_started && r->steps[a->step].free_starts <= FREE_RESTARTS_MAX) {
+        return true;
     }
-    return (spec->retry.on & (1U << o->fail)) != 0 && a->number <= spec->retry.max;
+    return (spec->retry.on & (1U << o->fail)) != 0 && spent(a) <= spec->retry.max;
 }
 
 static enum sl_attempt_state attempt_result(const struct sl_outcome *o)
@@ -97,7 +105,7 @@ static void retry_later(struct sl_core_attempt *a)
     struct sl_core_step *s = &r->steps[a->step];
     const struct sl_step *spec = r->plan->steps[a->step].spec;
     int64_t wait =
-        a->outcome.fail == SL_FAIL_NEVER_STARTED ? 0 : backoff_ms(&spec->retry, a->number);
+        a->outcome.fail == SL_FAIL_NEVER_STARTED ? 0 : backoff_ms(&spec->retry, spent(a));
     s->not_before_ms = c->io->now_ms(c->data) + wait;
     struct sl_jentry *e = sl_core_entry(r, SL_J_STEP, a->step);
     e->from = (int)s->state;
@@ -120,6 +128,7 @@ void sl_core_end_attempt(struct sl_core_attempt *a, const struct sl_outcome *o)
     a->outcome = *o;
     a->phase = AT_OVER;
     r->n_live--;
+    r->steps[a->step].free_starts += !o->ok && o->fail == SL_FAIL_NEVER_STARTED ? 1 : 0;
     journal_attempt_end(a);
     if (!o->ok && may_retry(a, o)) {
         retry_later(a);

@@ -371,11 +371,23 @@ static int restore_step(const struct sl_step_row *row, void *data, struct sl_err
     return rc;
 }
 
+/** SL_FAIL_COUNT when the attempt went well. */
+static enum sl_fail_class class_of(const struct sl_attempt_row *row)
+{
+    int i = 0;
+    while (i < SL_FAIL_COUNT && !sl_streq(row->class_name, sl_fail_class_names[i])) {
+        i++;
+    }
+    return (enum sl_fail_class)i;
+}
+
 static int restore_attempt(const struct sl_attempt_row *row, void *data, struct sl_err *err)
 {
     struct restoring *x = data;
     (void)err;
     if (row->state != SL_ATTEMPT_STARTED) {
+        sl_core_restore_ended(&x->r->core, (uint32_t)row->step, row->number, class_of(row),
+                              row->ended_ms);
         return 0;
     }
     const struct sl_plan_step *step = &x->r->core.plan->steps[row->step];

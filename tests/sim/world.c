@@ -189,6 +189,9 @@ static void restore_attempts(struct sim *w, struct sim_run *r)
             continue;
         }
         if (p->stored_state != SL_ATTEMPT_STARTED) {
+            sl_core_restore_ended(r->core, p->step, p->number,
+                                  p->stored_out.ok ? SL_FAIL_COUNT : p->stored_out.fail,
+                                  p->stored_end);
             continue;
         }
         struct sl_core_attempt *a = SL_NEW(struct sl_core_attempt);
