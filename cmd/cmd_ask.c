@@ -29,7 +29,9 @@ static void duration_cell(struct sl_table *t, const json_t *o)
     char text[SL_TIME_TEXT];
     int64_t started = sl_json_i64(o, "started_ms", 0);
     int64_t ended = sl_json_i64(o, "ended_ms", 0);
-    bool shown = started > 0 && !sl_streq(sl_json_str(o, "state", ""), "cached");
+    const char *state = sl_json_str(o, "state", "");
+    bool shown = started > 0 && !sl_streq(state, "cached") && !sl_streq(state, "skipped") &&
+                 !sl_streq(state, "omitted");
     int64_t took = (ended > 0 ? ended : sl_now_ms()) - started;
     sl_table_cell(t, shown ? sl_duration_format(SL_MAX(took, (int64_t)0), text) : "");
 }

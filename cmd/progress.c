@@ -68,7 +68,8 @@ static void put_line(struct sl_progress *p, const struct step *s, struct sl_buf 
     sl_buf_printf(out, "  %s%-14s%s ", paint, s->state, SL_COLOR_END(p->c->color));
     sl_put_clean(out, s->key);
     sl_buf_printf(out, "%*s", (int)(p->width > width ? p->width - width : 0), "");
-    if (s->started_ms > 0 && !sl_streq(s->state, "cached") && !sl_streq(s->state, "skipped")) {
+    if (s->started_ms > 0 && !sl_streq(s->state, "cached") && !sl_streq(s->state, "skipped") &&
+        !sl_streq(s->state, "omitted")) {
         (void)sl_duration_format(SL_MAX(until - s->started_ms, (int64_t)0), time);
     }
     sl_buf_printf(out, "  %8s", time);

@@ -43,7 +43,7 @@ static void put_gates(struct sl_cmd *c, const char *run_id, struct sl_buf *out)
             continue;
         }
         sl_buf_puts(out, "\ngate ");
-        sl_put_clean(out, sl_json_str(v, "step_key", "outside a run"));
+        sl_put_clean(out, sl_json_str(v, "step", sl_json_str(v, "step_key", "outside a run")));
         sl_buf_printf(out, ": %s\n", sl_json_str(v, "result", ""));
         sl_gate_print(detail, c->color, out);
         if (sl_json_str(v, "override_reason", NULL) != NULL) {
