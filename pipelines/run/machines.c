@@ -66,6 +66,8 @@ static const struct sl_sm_edge step_edges[] = {
     {SL_STEP_BACKOFF, SL_STEP_FAILED, "the next attempt could not be prepared"},
     {SL_STEP_BACKOFF, SL_STEP_CACHED, "an identical step succeeded meanwhile"},
     {SL_STEP_BACKOFF, SL_STEP_CANCELLED, "the run was cancelled"},
+    {SL_STEP_BACKOFF, SL_STEP_SKIPPED, "its condition, asked again, no longer holds"},
+    {SL_STEP_BACKOFF, SL_STEP_OMITTED, "its needs, asked again, no longer suffice"},
     {SL_STEP_BACKOFF, SL_STEP_BACKOFF, "the next attempt could not be started"},
     {SL_STEP_PENDING, SL_STEP_BACKOFF, "the first attempt could not be started"},
 };
