@@ -18,8 +18,15 @@ struct sl_core *sl_core_new(const struct sl_core_io *io, void *data,
     return c;
 }
 
-static void free_journal(struct sl_journal *j)
+/** Attempts whose end never became durable are kept until the core goes: their host may still look. */
+static void free_journal(struct sl_core *c, struct sl_journal *j)
 {
+    for (size_t i = 0; i < j->entries.n; i++) {
+        struct sl_jentry *e = &j->entries.items[i];
+        if (e->kind == SL_J_ATTEMPT_END && e->att != NULL) {
+            sl_vec_push(&c->unrecorded, e->att);
+        }
+    }
     sl_vec_free(&j->entries);
     free(j);
 }
@@ -33,7 +40,11 @@ void sl_core_free(struct sl_core *c)
         sl_core_remove_run(c, c->runs);
     }
     sl_flight_free_all(c);
-    free_journal(c->batch);
+    free_journal(c, c->batch);
+    for (size_t i = 0; i < c->unrecorded.n; i++) {
+        free(c->unrecorded.items[i]);
+    }
+    sl_vec_free(&c->unrecorded);
     sl_sched_free(c->sched);
     free(c);
 }
@@ -435,6 +446,7 @@ static void entry_durable(struct sl_core *c, struct sl_jentry *e)
         SL_ASSERT(e->att->phase == AT_OVER);
         c->io->attempt_over(c->data, e->att);
         free(e->att);
+        e->att = NULL;
         break;
     case SL_J_STEP:
         if (sl_step_state_final((enum sl_step_state)e->to)) {
@@ -471,7 +483,7 @@ void sl_core_journaled(struct sl_core *c, struct sl_journal *j, int ret, const s
             c->io->run_over(c->data, e->run);
         }
     }
-    free_journal(j);
+    free_journal(c, j);
     sl_core_pump(c);
 }
 

@@ -37,6 +37,7 @@ struct sl_core {
     struct sl_core_run *runs;
     struct sl_journal *batch;
     struct flight *flights;
+    SL_VEC(struct sl_core_attempt *) unrecorded; /* over, but their end could not be journaled */
     bool halted;
     bool pumping;
     bool postponed; /* a picked step went back to wait for its time */

@@ -181,6 +181,9 @@ static int open_parts(struct sl_engine *e, const struct sl_engine_opts *opts, st
     }
     e->runtime = sl_facts_runtime(&e->runtime_digest);
     e->hardware = sl_facts_hardware();
+    if (e->runner_ops->probe(e->runner, &e->runner_facts, err) < 0) {
+        return -err->code;
+    }
     e->caps = machine_caps(e, opts);
     e->core = sl_core_new(&engine_io, e, &e->caps);
     rc = eng_restore_all(e, err);
@@ -266,6 +269,7 @@ void sl_engine_close(struct sl_engine *e)
     sl_workspace_close(e->ws);
     json_decref(e->runtime);
     json_decref(e->hardware);
+    json_decref(e->runner_facts);
     free(e);
 }
 

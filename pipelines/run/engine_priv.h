@@ -38,7 +38,7 @@ struct sl_engine {
     struct sl_sched_caps caps; /* what the machine offers */
     struct sl_engine_subscriber *subscribers;
     struct sl_timer wake;
-    json_t *runtime, *hardware; /* facts, read once */
+    json_t *runtime, *hardware, *runner_facts; /* read once */
     struct sl_digest runtime_digest;
     bool failed, closing;
     struct sl_err failure;

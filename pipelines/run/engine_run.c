@@ -162,8 +162,9 @@ static int fill_record(struct eng_run *r, const json_t *q, struct sl_err *err)
     rec->n_steps = r->core.plan->n_steps;
     rec->created_ms = sl_now_ms();
     json_auto_t *params = sl_params_json(r->spec, r->params);
-    json_auto_t *facts = json_pack("{s:O, s:O, s:b}", "hardware", e->hardware, "runtime",
-                                   e->runtime, "no_cache", sl_json_bool(q, "no_cache", false));
+    json_auto_t *facts =
+        json_pack("{s:O, s:O, s:O, s:b}", "hardware", e->hardware, "runtime", e->runtime, "runner",
+                  e->runner_facts, "no_cache", sl_json_bool(q, "no_cache", false));
     _cleanup_(free)
     char *params_text = sl_json_canonical(params);
     _cleanup_(free)

@@ -15,7 +15,10 @@ static const struct sl_sm_state run_states[] = {
     [SL_RUN_FAILED] = {"failed", "a step failed", true},
     [SL_RUN_REFUSED] = {"refused", "a gate or policy refused", true},
     [SL_RUN_CANCELLED] = {"cancelled", "somebody cancelled it", true},
-    [SL_RUN_WAITING] = {"waiting", "ended with a step that a person has to decide about", true},
+    [SL_RUN_WAITING] =
+        {"waiting",
+         "ended with a step whose external effect a person has to look at; retry runs it again",
+         true},
 };
 
 static const struct sl_sm_edge run_edges[] = {
@@ -28,7 +31,6 @@ static const struct sl_sm_edge run_edges[] = {
     {SL_RUN_RUNNING, SL_RUN_REFUSED, "at least one gate refused and no step failed"},
     {SL_RUN_RUNNING, SL_RUN_WAITING, "a step with external effects was lost; a person must decide"},
     {SL_RUN_CANCELLING, SL_RUN_CANCELLED, "every step has ended after the cancel"},
-    {SL_RUN_WAITING, SL_RUN_RUNNING, "a decision was recorded"},
 };
 
 static const struct sl_sm_state step_states[] = {
