@@ -14,7 +14,7 @@ static int usage(void)
 
 int main(int argc, char **argv)
 {
-    uint64_t n = 500;
+    uint64_t n = 2000;
     uint64_t first = 1;
     bool verbose = false;
     for (int i = 1; i < argc; i++) {
