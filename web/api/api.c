@@ -27,8 +27,7 @@ const struct sl_api_op *sl_api_find(const char *name)
             return &sl_api_ops[i];
         }
     }
-    SL_ASSERT(!"an operation of that name");
-    return NULL;
+    sl_assert_fail("an operation of that name", __FILE__, __LINE__);
 }
 
 /* ---- arguments ------------------------------------------------------------------------------------ */
