@@ -336,8 +336,10 @@ static void put_csv(const json_t *answer, struct sl_buf *out)
             for (size_t n = 0; n < SL_LEN(texts); n++) {
                 put_csv_text(out, sl_json_str(s, texts[n], ""));
             }
-            sl_buf_printf(out, "%lld,%lld,%.17g\n", (long long)sl_json_i64(b, "step", 0),
-                          (long long)sl_json_i64(b, "ms", 0), sl_json_num(b, "value", NAN));
+            sl_buf_printf(out, "%lld,%lld,", (long long)sl_json_i64(b, "step", 0),
+                          (long long)sl_json_i64(b, "ms", 0));
+            sl_buf_json_num(out, sl_json_num(b, "value", NAN));
+            sl_buf_putc(out, '\n');
         }
     }
 }

@@ -291,21 +291,67 @@ int sl_cmd_model_alias(struct sl_cmd *c)
 
 /* ---- one verb for every kind ---------------------------------------------------------------------- */
 
-#define FOR_KIND(verb, function, prefix, kind)                                                     \
-    int sl_cmd_##prefix##_##verb(struct sl_cmd *c)                                                 \
-    {                                                                                              \
-        return function(c, kind);                                                                  \
-    }
-FOR_KIND(ls, list, data, "dataset")
-FOR_KIND(show, show, data, "dataset")
-FOR_KIND(log, log_of, data, "dataset")
-FOR_KIND(diff, diff, data, "dataset")
-FOR_KIND(get, get, data, "dataset")
-FOR_KIND(ls, list, model, "model")
-FOR_KIND(show, show, model, "model")
-FOR_KIND(log, log_of, model, "model")
-FOR_KIND(diff, diff, model, "model")
-FOR_KIND(get, get, model, "model")
-FOR_KIND(ls, list, artifact, "artifact")
-FOR_KIND(show, show, artifact, "artifact")
-FOR_KIND(get, get, artifact, "artifact")
+int sl_cmd_data_ls(struct sl_cmd *c)
+{
+    return list(c, "dataset");
+}
+
+int sl_cmd_data_show(struct sl_cmd *c)
+{
+    return show(c, "dataset");
+}
+
+int sl_cmd_data_log(struct sl_cmd *c)
+{
+    return log_of(c, "dataset");
+}
+
+int sl_cmd_data_diff(struct sl_cmd *c)
+{
+    return diff(c, "dataset");
+}
+
+int sl_cmd_data_get(struct sl_cmd *c)
+{
+    return get(c, "dataset");
+}
+
+int sl_cmd_model_ls(struct sl_cmd *c)
+{
+    return list(c, "model");
+}
+
+int sl_cmd_model_show(struct sl_cmd *c)
+{
+    return show(c, "model");
+}
+
+int sl_cmd_model_log(struct sl_cmd *c)
+{
+    return log_of(c, "model");
+}
+
+int sl_cmd_model_diff(struct sl_cmd *c)
+{
+    return diff(c, "model");
+}
+
+int sl_cmd_model_get(struct sl_cmd *c)
+{
+    return get(c, "model");
+}
+
+int sl_cmd_artifact_ls(struct sl_cmd *c)
+{
+    return list(c, "artifact");
+}
+
+int sl_cmd_artifact_show(struct sl_cmd *c)
+{
+    return show(c, "artifact");
+}
+
+int sl_cmd_artifact_get(struct sl_cmd *c)
+{
+    return get(c, "artifact");
+}

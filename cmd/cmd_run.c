@@ -77,7 +77,6 @@ int sl_cmd_retry(struct sl_cmd *c)
         return sl_cmd_fail(c);
     }
     sl_json_set_str(submission, "override", reason);
-    sl_json_set_bool(submission, "no_cache", sl_cmd_flag(c, "no-cache"));
     struct sl_follow f = {.submission = submission};
     return sl_follow(c, &f);
 }

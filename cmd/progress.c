@@ -90,6 +90,7 @@ static void draw(struct sl_progress *p)
     struct sl_buf out = SL_BUF_INIT(65536);
     size_t running = 0;
     size_t pending = 0;
+    sl_buf_puts(&out, "\033[?7l");
     for (size_t i = 0; i < p->n; i++) {
         pending += sl_streq(p->steps[i].state, "pending") ? 1 : 0;
         if (is_live(&p->steps[i]) && running++ < SL_PROGRESS_LIVE_MAX) {
@@ -97,12 +98,16 @@ static void draw(struct sl_progress *p)
             p->drawn++;
         }
     }
-    if (running > SL_PROGRESS_LIVE_MAX || pending > 0) {
-        size_t more = running > SL_PROGRESS_LIVE_MAX ? running - SL_PROGRESS_LIVE_MAX : 0;
-        sl_buf_printf(&out, "  %s%zu more running, %zu waiting%s\n", p->c->color ? "\033[2m" : "",
-                      more, pending, SL_COLOR_END(p->c->color));
+    if (running > SL_PROGRESS_LIVE_MAX) {
+        sl_buf_printf(&out, "  %zu more running\n", running - SL_PROGRESS_LIVE_MAX);
         p->drawn++;
     }
+    if (pending > 0) {
+        sl_buf_printf(&out, "  %s%zu waiting%s\n", p->c->color ? "\033[2m" : "", pending,
+                      SL_COLOR_END(p->c->color));
+        p->drawn++;
+    }
+    sl_buf_puts(&out, "\033[?7h"); /* a line that wrapped would be erased by half only */
     (void)fputs(sl_buf_str(&out), stdout);
     (void)fflush(stdout);
 }

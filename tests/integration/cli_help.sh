@@ -35,9 +35,10 @@ while read -r command; do
 done <"${TMPDIR:-/tmp}/cli_help.$$"
 compare docs/sluice.1 < <("$sluice" help --man)
 bash -n <("$sluice" completion bash)
-"$sluice" completion bash | grep -q 'complete -F _sluice sluice'
-"$sluice" completion zsh | head -1 | grep -qx '#compdef sluice'
-"$sluice" completion fish | grep -q -- "-a rollback -d"
+has() { case $("$sluice" completion "$1") in *"$2"*) ;; *) echo "FAIL: $1 completion lacks $2"; exit 1 ;; esac; }
+has bash 'complete -F _sluice sluice'
+has zsh '#compdef sluice'
+has fish '-a rollback -d'
 code=0; "$sluice" completion tcsh 2>/dev/null || code=$?
 [ "$code" -eq 2 ]
 # words that the bash script offers
