@@ -61,7 +61,7 @@ int sl_query_runs(const struct sl_query *q, const struct sl_run_filter *f, json_
 {
     _cleanup_(rows)
     struct sl_rows rows = SL_ROWS_INIT;
-    int64_t limit = f->limit == 0 ? SL_QUERY_RUNS_DEFAULT : f->limit;
+    int64_t limit = f->limit;
     json_auto_t *list = json_array();
     bool more = false;
     if (limit < 1 || limit > SL_QUERY_RUNS_MAX || f->offset < 0) {

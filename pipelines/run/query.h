@@ -22,7 +22,7 @@ struct sl_query {
 
 struct sl_run_filter {
     const char *state, *pipeline; /* NULL: any */
-    int64_t limit;                /* 1..SL_QUERY_RUNS_MAX; 0: the default */
+    int64_t limit;                /* 1..SL_QUERY_RUNS_MAX */
     int64_t offset;
 };
 

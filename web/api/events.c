@@ -146,9 +146,12 @@ static void read_on(struct api_stream *s)
     s->again = false;
     s->reading = true;
     s->work = (struct sl_work){.fn = read_events, .done = read_done};
-    s->rc = sl_lane_submit(s->server->read_lane, &s->work, &s->err);
-    if (s->rc < 0) {
+    struct sl_err err = SL_ERR_INIT;
+    int rc = sl_lane_submit(s->server->read_lane, &s->work, &err);
+    if (rc < 0) { /* else s belongs to the lane from here on */
         s->reading = false;
+        s->rc = rc;
+        s->err = err;
         stream_end(s);
     }
 }

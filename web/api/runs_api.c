@@ -18,7 +18,7 @@ int sl_api_runs_list(struct sl_api_ctx *ctx, const json_t *args, json_t **ret, s
     struct sl_query q = query_of(ctx);
     struct sl_run_filter f = {.state = sl_api_arg(args, "state", NULL),
                               .pipeline = sl_api_arg(args, "pipeline", NULL),
-                              .limit = sl_api_arg_i64(args, "limit", 0),
+                              .limit = sl_api_arg_i64(args, "limit", SL_QUERY_RUNS_DEFAULT),
                               .offset = sl_api_arg_i64(args, "offset", 0)};
     return sl_query_runs(&q, &f, ret, err);
 }
