@@ -31,11 +31,25 @@ static void check_flight(struct sim *w, const struct sl_core_attempt *a,
               sim_key(w, a->step), sim_key(w, step));
 }
 
+/** fail_fast: what had not started when one of the group failed never does. */
+static void check_group(struct sim *w, const struct sl_core_run *r, uint32_t step)
+{
+    const struct sl_plan_step *p = &w->pipeline.plan->steps[step];
+    uint32_t first = w->pipeline.plan->group_first[p->group];
+    uint32_t end = first + w->pipeline.plan->group_count[p->group];
+    for (uint32_t i = first; i < end && w->pipeline.groups[p->group].fail_fast && !p->is_finally;
+         i++) {
+        SIM_CHECK(w, r->steps[i].state != SL_STEP_FAILED, "%s starts after %s failed (fail_fast)",
+                  p->key, sim_key(w, i));
+    }
+}
+
 void sim_check_start(struct sim *w, const struct sl_core_attempt *a)
 {
     struct load n = {0};
     const struct sl_plan_step *p = &w->pipeline.plan->steps[a->step];
     SIM_CHECK(w, a->run->steps[a->step].att == a, "%s starts beside itself", p->key);
+    check_group(w, a->run, a->step);
     for (uint32_t i = 0; i < w->n_runs; i++) {
         const struct sl_core_run *r = w->runs[i].core;
         for (uint32_t s = 0; r != NULL && s < w->pipeline.plan->n_steps; s++) {
@@ -75,6 +89,7 @@ void sim_check_go(struct sim *w, const struct sim_proc *p)
     SIM_CHECK(w, p->stored && p->stored_state == SL_ATTEMPT_STARTED, "GO before it is durable");
     SIM_CHECK(w, !p->went && p->phase == PROC_BLOCKED, "a second GO for %s", step->key);
     SIM_CHECK(w, r->rows[p->step].state == SL_STEP_RUNNING, "GO for a step that is not running");
+    check_group(w, r->core, p->step);
     SIM_CHECK(w, step->is_finally || r->core->state != SL_RUN_CANCELLING, "GO in a cancelled run");
     for (uint32_t i = 0; i < step->n_needs; i++) {
         SIM_CHECK(w, sl_step_state_final(r->rows[step->needs[i]].state),
