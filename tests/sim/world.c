@@ -347,8 +347,11 @@ static void deliver(struct sim *w, struct sim_event *e)
     case EV_SUBMIT: sim_submit(w, e->run); return;
     case EV_RESTART:
         if (w->halted) {
-            sim_trace(w, "space freed: restart");
+            sim_trace(w, "space freed");
             sim_crash(w);
+        }
+        if (w->core == NULL) {
+            sim_trace(w, "restart");
             sim_restart(w);
         }
         return;
@@ -404,14 +407,19 @@ static void cancel_one(struct sim *w)
 
 static void maybe_fault(struct sim *w)
 {
-    if ((w->profile & FAULT_CRASH) != 0 && sim_one_in(&w->rng, 40) &&
+    if ((w->profile & FAULT_CRASH) != 0 && w->core != NULL && sim_one_in(&w->rng, 40) &&
         w->counts.crashes < CRASHES_MAX) {
         sim_trace(w, "crash");
         w->counts.crashes++;
         sim_crash(w);
-        sim_restart(w);
+        if (sim_one_in(&w->rng, 2)) {
+            sim_restart(w);
+        } else { /* processes end while nobody watches */
+            sim_push(w, (struct sim_event){.kind = EV_RESTART}, 5000);
+        }
     }
-    if ((w->profile & FAULT_DISK) != 0 && sim_one_in(&w->rng, 200) && !w->disk_full) {
+    if ((w->profile & FAULT_DISK) != 0 && w->core != NULL && sim_one_in(&w->rng, 200) &&
+        !w->disk_full) {
         sim_trace(w, "the disk is full");
         w->counts.faults++;
         w->disk_full = true;
