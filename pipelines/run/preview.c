@@ -17,6 +17,7 @@ struct preview {
     const struct sl_loaded *l;
     const struct sl_preview_world *w;
     struct sl_arena arena;
+    struct sl_arena scratch; /* of the step in hand: a plan of 100,000 steps must stay small */
     struct sl_snapshot code;
     enum decision *decided;
     struct sl_artifact **outputs; /* of cached steps */
@@ -51,7 +52,7 @@ static int resolve(void *data, enum sl_entity entity, const char *ref, struct sl
 {
     struct preview *p = data;
     return p->w->db != NULL
-               ? sl_ws_resolve(p->w->db, entity, ref, &p->arena, ret, err)
+               ? sl_ws_resolve(p->w->db, entity, ref, &p->scratch, ret, err)
                : sl_err_set(err, SL_ENOTFOUND, "no %s '%.200s': nothing is recorded yet",
                             sl_entity_name(entity), ref);
 }
@@ -176,7 +177,7 @@ static enum decision decide_bound(struct preview *p, uint32_t step, json_t *o)
     const struct sl_plan_step *s = &p->l->plan->steps[step];
     struct sl_err err = SL_ERR_INIT;
     struct sl_bound_step bound;
-    if (sl_plan_bind(p->l->plan, step, &p->world, &p->arena, &bound, &err) < 0) {
+    if (sl_plan_bind(p->l->plan, step, &p->world, &p->scratch, &bound, &err) < 0) {
         return settle(o, D_ERROR, err.msg);
     }
     enum decision d = is_process(s) ? decide_process(p, step, &bound, o)
@@ -203,7 +204,7 @@ static enum decision decide(struct preview *p, uint32_t step, json_t *o)
         char *text = sl_asprintf("for %s", need);
         return settle(o, D_WAITING, text);
     }
-    if (sl_plan_condition(p->l->plan, step, &p->world, &p->arena, &run, &why, &err) < 0) {
+    if (sl_plan_condition(p->l->plan, step, &p->world, &p->scratch, &run, &why, &err) < 0) {
         return settle(o, D_ERROR, err.msg);
     }
     if (!run) {
@@ -229,11 +230,16 @@ static json_t *code_json(const struct preview *p)
 
 static void decide_all(struct preview *p, json_t *steps)
 {
+    json_t *names[D_COUNT];
+    for (int i = 0; i < D_COUNT; i++) {
+        names[i] = json_string(decision_names[i]);
+    }
     for (uint32_t i = 0; i < p->l->plan->n_steps; i++) {
         json_t *o = json_array_get(steps, i);
         p->decided[i] = decide(p, i, o);
         p->counts[p->decided[i]]++;
-        sl_json_set_str(o, "decision", decision_names[p->decided[i]]);
+        sl_arena_release(&p->scratch);
+        json_object_set(o, "decision", names[p->decided[i]]);
     }
 }
 
@@ -246,6 +252,7 @@ int sl_preview(const struct sl_loaded *l, const struct sl_preview_world *w, json
         return rc;
     }
     sl_arena_init(&p.arena, 0);
+    sl_arena_init(&p.scratch, 0);
     p.decided = SL_ARENA_ARRAY(&p.arena, enum decision, l->plan->n_steps + 1U);
     p.outputs = SL_ARENA_ARRAY(&p.arena, struct sl_artifact *, l->plan->n_steps + 1U);
     p.world = (struct sl_plan_world){.step_status = step_status,
