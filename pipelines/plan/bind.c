@@ -45,6 +45,25 @@ static bool names_output(const struct sl_tmpl *t, struct output_ref *ret)
     return ret->found;
 }
 
+/** The name of an instance as one path component: "/", "%" and control characters percent-encoded; the
+ * index when that is empty, too long, or starts with a dot. */
+static const char *item_name(const char *text, uint32_t index, struct sl_arena *a)
+{
+    _cleanup_(buf)
+    struct sl_buf b = SL_BUF_INIT(SL_PLAN_ITEM_NAME_MAX);
+    for (const char *c = text; *c != '\0'; c++) {
+        if (*c == '/' || *c == '%' || (unsigned char)*c < 0x20 || *c == 0x7f) {
+            sl_buf_printf(&b, "%%%02X", (unsigned)(unsigned char)*c);
+        } else {
+            sl_buf_putc(&b, *c);
+        }
+    }
+    if (b.len == 0 || b.overflow || b.ptr[0] == '.') {
+        return sl_arena_printf(a, "%u", index);
+    }
+    return sl_arena_strndup(a, sl_buf_str(&b), b.len);
+}
+
 /** One artifact per instance of the step, in plan order. */
 static int outputs(struct binder *b, const struct output_ref *o, struct sl_bound_input *in,
                    struct sl_err *err)
@@ -69,7 +88,7 @@ static int outputs(struct binder *b, const struct output_ref *o, struct sl_bound
             continue; /* an instance that was skipped, or an optional output that was not written */
         }
         const char *text = sl_plan_matrix_text(&b->plan->steps[first + i].matrix, b->a);
-        in->item_names[in->n] = text[0] != '\0' ? text : sl_arena_printf(b->a, "%u", i);
+        in->item_names[in->n] = item_name(text, i, b->a);
         in->items[in->n++] = *v;
     }
     if (in->n == 0) {

@@ -4,6 +4,8 @@
 
 #include "pipelines/plan/plan.h"
 
+#define SL_PLAN_ITEM_NAME_MAX 200 /* bytes of one entry of a list input; longer ones go by index */
+
 /** Index of a written step; -1 when there is none of that name. */
 int sl_plan_spec_index(const struct sl_spec *spec, const char *id);
 

@@ -188,6 +188,31 @@ SL_TEST(pipelines_plan_bind, validate__list_of_models__named_by_instance)
     planned_release(&p);
 }
 
+SL_TEST(pipelines_plan_bind, list__hostile_matrix_values__are_one_path_component)
+{
+    static const char yaml[] = "steps:\n"
+                               "  part:\n"
+                               "    matrix: { file: [ ../../etc, a/b, 'x%2F' ] }\n"
+                               "    run: make\n"
+                               "    outputs: { o: { artifact: o } }\n"
+                               "  join:\n"
+                               "    inputs: { all: '${{ steps.part.outputs.o[*] }}' }\n"
+                               "    run: join\n";
+    struct planned p;
+    struct sl_bound_step b;
+    bool ok = planned_init(&p, yaml, NULL);
+    SL_CHECK_MSG(ok, "%s", planned_errors(&p));
+    planned_end(&p, "part[file=../../etc]", "succeeded", 1);
+    planned_end(&p, "part[file=a/b]", "succeeded", 2);
+    planned_end(&p, "part[file=x%2F]", "succeeded", 3);
+    bind(&p, "join", &b);
+    SL_CHECK_EQ_STR(b.inputs[0].item_names[0], "file=..%2F..%2Fetc");
+    SL_CHECK_EQ_STR(b.inputs[0].item_names[1], "file=a%2Fb");
+    SL_CHECK_EQ_STR(b.inputs[0].item_names[2], "file=x%252F");
+    sl_bound_step_release(&b);
+    planned_release(&p);
+}
+
 SL_TEST(pipelines_plan_bind, gate__candidate_champion_dataset__bound)
 {
     struct planned p;
