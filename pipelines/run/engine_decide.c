@@ -93,7 +93,7 @@ int eng_bind(struct eng_run *r, uint32_t step, struct sl_db *db, struct eng_boun
 
 /* ---- the cache ------------------------------------------------------------------------------------ */
 
-static bool cacheable(const struct eng_run *r, const struct sl_plan_step *p)
+bool eng_cacheable(const struct eng_run *r, const struct sl_plan_step *p)
 {
     bool process = p->spec->action == SL_ACT_RUN || p->spec->action == SL_ACT_COMMAND;
     return process && p->spec->cache == SL_CACHE_AUTO && !p->spec->effects_external &&
@@ -121,7 +121,7 @@ static void make_key(struct deciding *x)
                              &x->d.key) == 0) {
         x->d.key_record = sl_json_canonical(record);
         x->d.has_key = true;
-        x->d.share = cacheable(r, &r->core.plan->steps[x->step]);
+        x->d.share = eng_cacheable(r, &r->core.plan->steps[x->step]);
         json_decref(record);
     }
 }
@@ -130,7 +130,7 @@ static int find_hit(struct deciding *x, struct sl_db *db, struct sl_cache_hit *h
 {
     const struct eng_run *r = x->run;
     const struct sl_plan_step *p = &r->core.plan->steps[x->step];
-    if (cacheable(r, p) && sl_cache_get(db, &x->d.key, hit, NULL) == 0) {
+    if (eng_cacheable(r, p) && sl_cache_get(db, &x->d.key, hit, NULL) == 0) {
         return 0;
     }
     if (r->record.retry_of == NULL || p->spec->effects_external || p->is_finally ||

@@ -103,6 +103,8 @@ char *eng_attempt_dir(const struct sl_engine *e, const char *run_id, const char 
 
 /* the core's io, by file */
 void eng_decide(void *data, struct sl_core_run *r, uint32_t step);
+/** Whether the step may be served from the cache, and by an identical step in flight. */
+bool eng_cacheable(const struct eng_run *r, const struct sl_plan_step *p);
 void eng_start(void *data, struct sl_core_attempt *a);
 void eng_go(void *data, struct sl_core_attempt *a);
 void eng_discard(void *data, struct sl_core_attempt *a);

@@ -362,7 +362,8 @@ static int restore_step(const struct sl_step_row *row, void *data, struct sl_err
                              .not_before_ms = row->not_before_ms,
                              .key_record = sl_strdup(row->cache_record),
                              .key = row->cache_key,
-                             .has_key = row->has_key};
+                             .has_key = row->has_key,
+                             .share = eng_cacheable(r, &r->core.plan->steps[row->step])};
     int rc = 0;
     if (sl_step_state_good(s.state)) {
         rc = sl_outputs_load(x->db, r->record.id, row->step, r->core.plan->steps[row->step].spec,

@@ -23,10 +23,10 @@ static void add_live(struct load *n, const struct sim *w, const struct sl_core_r
 static void check_flight(struct sim *w, const struct sl_core_attempt *a,
                          const struct sl_core_run *r, uint32_t step)
 {
-    const struct sl_core_step *mine = &a->run->steps[a->step];
-    const struct sl_core_step *other = &r->steps[step];
-    bool same = mine->has_key && mine->share && other->has_key && other->share &&
-                memcmp(&mine->key, &other->key, sizeof(mine->key)) == 0;
+    const struct sim_pipeline *p = &w->pipeline;
+    bool same = p->groups[p->plan->steps[a->step].group].cacheable &&
+                p->groups[p->plan->steps[step].group].cacheable &&
+                memcmp(&p->keys[a->step], &p->keys[step], sizeof(p->keys[step])) == 0;
     SIM_CHECK(w, !same || (r == a->run && step == a->step), "%s and %s run at once with one key",
               sim_key(w, a->step), sim_key(w, step));
 }
