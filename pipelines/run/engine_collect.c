@@ -332,17 +332,6 @@ static void fail_outcome(struct sl_outcome *o, int rc, const struct sl_err *err)
     snprintf(o->reason, sizeof(o->reason), "%.290s", err->msg);
 }
 
-/** Inputs and working files go; log, exit record and metrics stay. */
-static void tidy(int dirfd)
-{
-    static const char *const parts[] = {"work", "in", "out", "tmp"};
-    for (size_t i = 0; i < SL_LEN(parts); i++) {
-        if (sl_remove_tree_at(dirfd, parts[i], NULL) < 0) {
-            continue; /* what stays costs space only */
-        }
-    }
-}
-
 static void collect_fn(struct sl_work *work)
 {
     struct eng_attempt *ea = SL_CONTAINER_OF(work, struct eng_attempt, work);
@@ -363,9 +352,6 @@ static void collect_fn(struct sl_work *work)
     }
     if (rc < 0 && o->ok) {
         fail_outcome(o, rc, &err);
-    }
-    if (fd >= 0) {
-        tidy(fd);
     }
 }
 
@@ -425,4 +411,44 @@ void eng_collect(void *data, struct sl_core_attempt *a)
     ea->work = (struct sl_work){.fn = collect_fn, .done = collect_done};
     int rc = sl_lane_submit(e->prep_lane, &ea->work, NULL);
     SL_ASSERT(rc == 0);
+}
+
+/* ---- tidying -------------------------------------------------------------------------------------- */
+
+struct tidying {
+    struct sl_work work;
+    char *dir;
+};
+
+static void tidy_fn(struct sl_work *work)
+{
+    static const char *const parts[] = {"work", "in", "out", "tmp"};
+    const struct tidying *t = SL_CONTAINER_OF(work, struct tidying, work);
+    _cleanup_(close)
+    int fd = sl_opendir_at(AT_FDCWD, t->dir, NULL);
+    for (size_t i = 0; fd >= 0 && i < SL_LEN(parts); i++) {
+        if (sl_remove_tree_at(fd, parts[i], NULL) < 0) {
+            continue; /* what stays costs space only */
+        }
+    }
+}
+
+static void tidy_done(struct sl_work *work)
+{
+    struct tidying *t = SL_CONTAINER_OF(work, struct tidying, work);
+    free(t->dir);
+    free(t);
+}
+
+void eng_tidy(struct eng_attempt *ea)
+{
+    if (ea->run->e->closing) { /* what stays costs space only */
+        return;
+    }
+    struct tidying *t = SL_NEW(struct tidying);
+    t->work = (struct sl_work){.fn = tidy_fn, .done = tidy_done};
+    t->dir = ea->dir;
+    ea->dir = NULL;
+    int rc = sl_lane_submit(ea->run->e->prep_lane, &t->work, NULL);
+    SL_ASSERT(rc == 0); /* one per attempt, and the queue holds as many */
 }

@@ -128,6 +128,12 @@ void eng_start_with_gpus(struct eng_attempt *ea, int rc);
 /** Its run is being cancelled. */
 bool ea_called_off(const struct eng_attempt *ea);
 
+/**
+ * Removes an attempt's inputs and working files; log, exit record and metrics stay. Only once its end is
+ * durable: until then another engine may have to collect it again.
+ */
+void eng_tidy(struct eng_attempt *ea);
+
 /** Actions on the act lane. */
 void eng_action_go(struct eng_attempt *ea);
 

@@ -354,6 +354,9 @@ void eng_attempt_over(void *data, struct sl_core_attempt *a)
         r->bound[a->step] = NULL;
     }
     eng_gpus_release(ea);
+    if (!a->action) {
+        eng_tidy(ea);
+    }
     sl_arena_release(&ea->arena);
     free(ea->dir);
     free(ea->identity);
