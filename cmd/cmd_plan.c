@@ -1,6 +1,7 @@
 /* plan: what a run would do. Thread: main. */
 #include "core/base/base.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "cmd/cmd.h"
@@ -12,7 +13,8 @@
 #include "pipelines/run/preview.h"
 #include "pipelines/run/workspace.h"
 
-static int preview(struct sl_cmd *c, const struct sl_loaded *l, json_t **ret)
+static int preview(struct sl_cmd *c, const struct sl_loaded *l, sl_preview_fn fn, void *data,
+                   json_t **ret)
 {
     struct sl_preview_world w = {.no_cache = sl_cmd_flag(c, "no-cache")};
     json_t *runtime = sl_facts_runtime(&w.runtime);
@@ -21,7 +23,7 @@ static int preview(struct sl_cmd *c, const struct sl_loaded *l, json_t **ret)
     int rc = sl_cmd_data_or_make(c, &made);
     rc = rc < 0 ? rc : sl_workspace_open_reader(c->data_path, &w.db, &c->err);
     rc = rc < 0 ? rc : sl_workspace_open_blobs(c->data_path, &w.blobs, &c->err);
-    rc = rc < 0 ? rc : sl_preview(l, &w, ret, &c->err);
+    rc = rc < 0 ? rc : sl_preview(l, &w, fn, data, ret, &c->err);
     sl_blob_store_close(w.blobs);
     sl_db_close(w.db);
     return rc;
@@ -59,15 +61,21 @@ static void reason_cell(struct sl_table *t, const json_t *s)
     sl_table_cell(t, sl_buf_str(&text));
 }
 
-static void put_plan(struct sl_cmd *c, const json_t *plan, struct sl_buf *out)
+static void put_step(const json_t *s, void *data)
 {
-    static const char *const heads[] = {"STEP", "DECISION", "WHY", "CONDITION", "NEEDS", NULL};
+    struct sl_table *t = data;
+    sl_table_cell(t, sl_json_str(s, "key", ""));
+    sl_table_cell(t, sl_json_str(s, "decision", ""));
+    reason_cell(t, s);
+    sl_table_cell(t, sl_json_str(s, "condition", ""));
+    resources_cell(t, json_object_get(s, "resources"));
+}
+
+static void put_head(const json_t *plan, struct sl_buf *out)
+{
     const json_t *code = json_object_get(plan, "code");
     const json_t *counts = json_object_get(plan, "counts");
-    struct sl_table t;
     char size[SL_TIME_TEXT];
-    size_t i = 0;
-    json_t *s = NULL;
     sl_buf_printf(out, "%s: %lld to run, %lld cached, %lld skipped, %lld waiting",
                   sl_json_str(plan, "pipeline", ""), (long long)sl_json_i64(counts, "run", 0),
                   (long long)sl_json_i64(counts, "cached", 0),
@@ -84,35 +92,61 @@ static void put_plan(struct sl_cmd *c, const json_t *plan, struct sl_buf *out)
                       sl_json_bool(code, "dirty", false) ? " with changes" : "");
     }
     sl_buf_puts(out, "\n\n");
+}
+
+static int print_text(struct sl_cmd *c, const struct sl_loaded *l)
+{
+    static const char *const heads[] = {"STEP", "DECISION", "WHY", "CONDITION", "NEEDS", NULL};
+    struct sl_buf out = SL_BUF_INIT((size_t)256 << 20);
+    json_auto_t *plan = NULL;
+    struct sl_table t;
     sl_table_init(&t, heads);
-    json_array_foreach (json_object_get(plan, "steps"), i, s) {
-        sl_table_cell(&t, sl_json_str(s, "key", ""));
-        sl_table_cell(&t, sl_json_str(s, "decision", ""));
-        reason_cell(&t, s);
-        sl_table_cell(&t, sl_json_str(s, "condition", ""));
-        resources_cell(&t, json_object_get(s, "resources"));
+    if (preview(c, l, put_step, &t, &plan) < 0) {
+        return sl_cmd_fail(c);
     }
-    sl_table_print(&t, c->color, out);
+    put_head(plan, &out);
+    sl_table_print(&t, c->color, &out);
+    return sl_cmd_print(&out);
+}
+
+/** Steps as they are decided, one a line; what is known at the end follows them. */
+static void write_step(const json_t *s, void *data)
+{
+    bool *first = data;
+    _cleanup_(free)
+    char *text = sl_json_canonical(s);
+    printf("%s    %s", *first ? "{\n  \"steps\": [\n" : ",\n", text);
+    *first = false;
+}
+
+static int print_json(struct sl_cmd *c, const struct sl_loaded *l)
+{
+    json_auto_t *plan = NULL;
+    bool first = true;
+    if (preview(c, l, write_step, &first, &plan) < 0) {
+        return sl_cmd_fail(c);
+    }
+    const char *key = NULL;
+    json_t *value = NULL;
+    fputs(first ? "{\n  \"steps\": []" : "\n  ]", stdout); /* a plan may have no steps */
+    json_object_foreach (plan, key, value) {
+        _cleanup_(free)
+        char *text = sl_json_canonical(value);
+        printf(",\n  \"%s\": %s", key, text);
+    }
+    printf("\n}\n");
+    return fflush(stdout) == 0 ? SL_EXIT_OK : SL_EXIT_FAILED;
 }
 
 int sl_cmd_plan(struct sl_cmd *c)
 {
     struct sl_loaded l = {0};
     struct sl_submission_opts opts;
-    json_auto_t *plan = NULL;
     int status = SL_EXIT_USAGE;
     if (sl_cmd_load(c, sl_cmd_arg(c, 0), &l, &opts, &status) < 0) {
         return status;
     }
-    int rc = preview(c, &l, &plan);
+    status = c->json ? print_json(c, &l) : print_text(c, &l);
     sl_loaded_release(&l);
-    if (rc < 0) {
-        return sl_cmd_fail(c);
-    }
-    if (c->json) {
-        return sl_cmd_print_json(json_incref(plan));
-    }
-    struct sl_buf out = SL_BUF_INIT((size_t)256 << 20);
-    put_plan(c, plan, &out);
-    return sl_cmd_print(&out);
+    return status;
 }

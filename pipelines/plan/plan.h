@@ -147,5 +147,9 @@ json_t *sl_plan_diff_records(const json_t *old_record, const json_t *new_record)
 
 /** The expanded plan as JSON (recorded with the run; also `sluice plan --json`). New reference. */
 json_t *sl_plan_json(const struct sl_plan *plan);
+/** Its parts, for those who must not hold a large plan at once: {"pipeline","params"}, and one step.
+ * New references. */
+json_t *sl_plan_head_json(const struct sl_plan *plan);
+json_t *sl_plan_step_json(const struct sl_plan *plan, uint32_t step);
 
 #endif

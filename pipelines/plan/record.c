@@ -181,7 +181,16 @@ static json_t *step_json(const struct sl_plan *plan, uint32_t i, const struct co
                      c->resources, "finally", p->is_finally, "champion", p->is_champion_eval);
 }
 
-json_t *sl_plan_json(const struct sl_plan *plan)
+json_t *sl_plan_step_json(const struct sl_plan *plan, uint32_t step)
+{
+    struct common common = {0};
+    common_set(&common, &plan->steps[step]);
+    json_t *o = step_json(plan, step, &common);
+    common_release(&common);
+    return o;
+}
+
+json_t *sl_plan_head_json(const struct sl_plan *plan)
 {
     json_t *params = json_object();
     for (size_t i = 0; i < plan->spec->n_params; i++) {
@@ -190,6 +199,12 @@ json_t *sl_plan_json(const struct sl_plan *plan)
             params, v->param->name,
             json_pack("{s:o, s:s}", "value", sl_value_json(&v->value), "origin", v->origin));
     }
+    return json_pack("{s:s, s:o}", "pipeline", plan->spec->name, "params", params);
+}
+
+json_t *sl_plan_json(const struct sl_plan *plan)
+{
+    json_t *all = sl_plan_head_json(plan);
     json_t *steps = json_array();
     struct common common = {0};
     for (uint32_t i = 0; i < plan->n_steps; i++) {
@@ -197,6 +212,6 @@ json_t *sl_plan_json(const struct sl_plan *plan)
         json_array_append_new(steps, step_json(plan, i, &common));
     }
     common_release(&common);
-    return json_pack("{s:s, s:o, s:o}", "pipeline", plan->spec->name, "params", params, "steps",
-                     steps);
+    json_object_set_new(all, "steps", steps);
+    return all;
 }

@@ -228,23 +228,21 @@ static json_t *code_json(const struct preview *p)
         "in_git", p->code.in_git, "digest", sl_digest_hex(&p->code.manifest.digest, hex));
 }
 
-static void decide_all(struct preview *p, json_t *steps)
+static void decide_all(struct preview *p, sl_preview_fn fn, void *data)
 {
-    json_t *names[D_COUNT];
-    for (int i = 0; i < D_COUNT; i++) {
-        names[i] = json_string(decision_names[i]);
-    }
     for (uint32_t i = 0; i < p->l->plan->n_steps; i++) {
-        json_t *o = json_array_get(steps, i);
+        json_t *o = sl_plan_step_json(p->l->plan, i);
         p->decided[i] = decide(p, i, o);
         p->counts[p->decided[i]]++;
         sl_arena_release(&p->scratch);
-        json_object_set(o, "decision", names[p->decided[i]]);
+        sl_json_set_str(o, "decision", decision_names[p->decided[i]]);
+        fn(o, data);
+        json_decref(o);
     }
 }
 
-int sl_preview(const struct sl_loaded *l, const struct sl_preview_world *w, json_t **ret,
-               struct sl_err *err)
+int sl_preview(const struct sl_loaded *l, const struct sl_preview_world *w, sl_preview_fn fn,
+               void *data, json_t **ret, struct sl_err *err)
 {
     struct preview p = {.l = l, .w = w};
     int rc = sl_snapshot_take(w->blobs, l->base_dir, l->spec, &p.code, err);
@@ -261,8 +259,8 @@ int sl_preview(const struct sl_loaded *l, const struct sl_preview_world *w, json
                                      .run_id = "00000000000000000000000000000000",
                                      .run_status = "succeeded",
                                      .data = &p};
-    json_t *plan = sl_plan_json(l->plan);
-    decide_all(&p, json_object_get(plan, "steps"));
+    json_t *plan = sl_plan_head_json(l->plan);
+    decide_all(&p, fn, data);
     json_t *counts = json_object();
     for (int i = 0; i < D_COUNT; i++) {
         sl_json_set_i64(counts, decision_names[i], p.counts[i]);

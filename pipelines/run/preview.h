@@ -20,14 +20,21 @@ struct sl_preview_world {
     bool no_cache;
 };
 
+/** One step as decided: {"key","step","action","decision","reason","condition","cache_key"?,"differences"?,
+ * "compared_with"?,"resources":{...},...}. Borrowed during the call. */
+typedef void (*sl_preview_fn)(const json_t *step, void *data);
+
 /**
- * {"pipeline","params":{...},"code":{"files","bytes","commit","dirty","digest","in_git"},
- *  "counts":{"run","cached","skipped","waiting"},"steps":[{"key","step","action","decision","reason",
- *  "condition","cache_key"?,"differences"?,"compared_with"?,"resources":{...},...}]}
- * @return 0; errors of the snapshot. A step that cannot be bound is decided "error" with the reason.
+ * Decides every step in plan order and hands it to `fn`; nothing of it is kept, so that a plan of 100,000
+ * steps stays small.
+ *
+ * @param ret  {"pipeline","params":{...},"code":{"files","bytes","commit","dirty","digest","in_git"},
+ *             "counts":{"run","cached","skipped","waiting","error"}}
+ * @return 0; errors of the snapshot (then fn was not called). A step that cannot be bound is decided
+ *         "error" with the reason.
  * Owner: new reference.
  */
-int sl_preview(const struct sl_loaded *l, const struct sl_preview_world *w, json_t **ret,
-               struct sl_err *err) SL_MUST_CHECK;
+int sl_preview(const struct sl_loaded *l, const struct sl_preview_world *w, sl_preview_fn fn,
+               void *data, json_t **ret, struct sl_err *err) SL_MUST_CHECK;
 
 #endif
