@@ -171,6 +171,34 @@ static int open_odb(struct sl_registry *r, struct sl_err *err)
     return code == 0 ? 0 : registry_git_error(code, err, "cannot open the object database");
 }
 
+static int clear_lock(const struct sl_walk_entry *entry, void *data, struct sl_err *err)
+{
+    (void)data;
+    bool stale = S_ISREG(entry->st->st_mode) && sl_ends_with(entry->name, ".lock");
+    if (stale && unlinkat(entry->dirfd, entry->name, 0) != 0) {
+        return sl_err_errno(err, errno, "cannot remove the stale lock %s", entry->path);
+    }
+    return 0;
+}
+
+/** git leaves REF.lock beside a reference when it dies while it moves one, and refuses to move that one from
+ * then on. Whoever opens holds the data directory's lock, so no lock below belongs to anybody alive. */
+static int clear_locks(int registry_fd, const char *dir_name, struct sl_err *err)
+{
+    static const char *const single[] = {"HEAD.lock", "packed-refs.lock"};
+    _cleanup_(close)
+    int fd = sl_opendir_at(registry_fd, dir_name, err);
+    if (fd < 0) {
+        return fd;
+    }
+    for (size_t i = 0; i < SL_LEN(single); i++) {
+        if (unlinkat(fd, single[i], 0) != 0 && errno != ENOENT) {
+            return sl_err_errno(err, errno, "cannot remove the stale lock %s", single[i]);
+        }
+    }
+    return sl_walk_at(fd, "refs", clear_lock, NULL, err);
+}
+
 static int open_repo(struct sl_registry *r, int data_dirfd, struct sl_err *err)
 {
     char encoded[SL_REF_MAX];
@@ -199,6 +227,10 @@ static int open_repo(struct sl_registry *r, int data_dirfd, struct sl_err *err)
         if (rc != 0) {
             return rc;
         }
+    }
+    rc = clear_locks(registry_fd, dir_name, err);
+    if (rc != 0) {
+        return rc;
     }
     _cleanup_(free)
     char *path = sl_asprintf("%s/%s", base, dir_name);

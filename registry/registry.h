@@ -69,7 +69,7 @@ struct sl_version_spec {
 
 /**
  * Opens `registry/<project>.git` below the data directory, creating it on first use, and completes
- * what a crash left half done.
+ * what a crash left half done, stale locks of git included: the caller holds the data directory's lock.
  *
  * @param project  an entity name by sl_name_check
  * @param store    outlives the registry

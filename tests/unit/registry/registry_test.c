@@ -309,3 +309,16 @@ SL_TEST(registry, fsck__ref_moved_or_removed_outside_the_ledger__found)
     sl_buf_release(&out);
     rig_close(&r);
 }
+
+SL_TEST(registry, open__locks_that_a_dead_writer_left__removed)
+{
+    struct rig r = rig_open();
+    (void)rig_commit(&r, "churn", "one");
+    rig_write(&r, "registry/default.git/refs/heads/model/churn.lock", "");
+    rig_write(&r, "registry/default.git/packed-refs.lock", "");
+    sl_registry_close(r.reg);
+    SL_CHECK_OK(sl_registry_open(r.fd, "default", r.store, &r.reg, &r.err), r.err);
+    SL_CHECK_EQ_INT(rig_commit(&r, "churn", "two").number, 2);
+    SL_CHECK(faccessat(r.fd, "registry/default.git/packed-refs.lock", F_OK, 0) != 0);
+    rig_close(&r);
+}
