@@ -105,7 +105,8 @@ static const struct shape max_parallel = {.kind = SHAPE_INT,
                                           .max = SL_SPEC_EXPANSION_MAX};
 static const struct key matrix_keys[] = {
     {"exclude", &combinations, 0, "Combinations to leave out", NULL},
-    {"fail_fast", &sl_spec_bool, 0, "After a failure no further instance starts (default true)", NULL},
+    {"fail_fast", &sl_spec_bool, 0, "After a failure no further instance starts (default true)",
+     NULL},
     {"include", &combinations, 0, "Further combinations", NULL},
     {"max_parallel", &max_parallel, 0, "Instances at the same time", NULL},
 };
