@@ -104,7 +104,9 @@ void sl_local_attempt_free(struct local_attempt *a)
     if (a->owner != NULL) {
         a->owner->impl = NULL;
     }
-    (void)sl_loop_unpost(a->runner->loop, &a->post);
+    if (a->post.queued) { /* never while start, which may be on another thread, cleans up */
+        (void)sl_loop_unpost(a->runner->loop, &a->post);
+    }
     sl_fdwatch_stop(&a->watch);
     sl_proc_release(&a->proc);
     sl_cleanup_close(&a->start_fd);
