@@ -327,6 +327,8 @@ static void action_fn(struct sl_work *work)
         eng_reader_put(ea->run->e, db);
     }
     o->ended_ms = sl_now_ms();
+    ea->rc = rc;
+    ea->err = err;
     if (rc < 0) {
         o->ok = false;
         o->fail = rc == -SL_EREFUSED                    ? SL_FAIL_REJECTED
@@ -341,11 +343,16 @@ static void action_done(struct sl_work *work)
 {
     struct eng_attempt *ea = SL_CONTAINER_OF(work, struct eng_attempt, work);
     struct sl_engine *e = ea->run->e;
-    if (!e->closing) {
-        struct sl_outcome o = ea->outcome;
-        sl_core_exited(ea->a, &o);
-        sl_core_pump(e->core);
+    if (e->closing) {
+        return;
     }
+    if (ea->rc == -SL_ENOSPACE) { /* it goes on, by its attempt's id, in an engine with room */
+        sl_core_halt(e->core, &ea->err);
+        return;
+    }
+    struct sl_outcome o = ea->outcome;
+    sl_core_exited(ea->a, &o);
+    sl_core_pump(e->core);
 }
 
 void eng_action_go(struct eng_attempt *ea)
