@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 
+sys.dont_write_bytecode = True
 sys.path.insert(0, os.environ.get("TEST_SUPPORT") or
                 os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 import engine_rig as rig  # noqa: E402

@@ -14,6 +14,7 @@ import random
 import signal
 import sys
 
+sys.dont_write_bytecode = True
 sys.path.insert(0, os.environ.get("TEST_SUPPORT") or
                 os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 import engine_rig as rig  # noqa: E402
