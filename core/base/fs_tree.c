@@ -256,6 +256,9 @@ int sl_remove_tree_at(int dirfd, const char *path, struct sl_err *err)
     if (name[0] == '\0' || is_dot(name)) {
         return sl_err_set(err, SL_EINVAL, "cannot remove '%s': not a name", path);
     }
+    if (unlinkat(dirfd, trimmed, AT_REMOVEDIR) == 0) {
+        return 0; /* it was empty */
+    }
     _cleanup_(close)
     int parent = openat(dirfd, parent_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (parent < 0) {

@@ -4,6 +4,7 @@
 
 #include "pipelines/run/engine_priv.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -60,38 +61,67 @@ static int put_inputs(const struct eng_attempt *ea, const struct eng_bound *b, i
     return rc;
 }
 
-/** Only what the step mentions: anything else would be an input that its cache key does not know. */
+/** Only what the step mentions: anything else would be an input that its cache key does not know. Nobody
+ * looks before the attempt is recorded, so the file need not appear at once. */
 static int put_params(const struct eng_bound *b, int dirfd, struct sl_err *err)
 {
     _cleanup_(free)
     char *text = sl_json_canonical(b->step.used_params);
-    return sl_publish_file_at(dirfd, "params.json", text, strlen(text), 0444, false, err);
+    _cleanup_(close)
+    int fd =
+        openat(dirfd, "params.json", O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0444);
+    return fd < 0 ? sl_err_errno(err, errno, "cannot make params.json")
+                  : sl_write_all(fd, text, strlen(text), err);
 }
 
-static int make_dirs(struct eng_attempt *ea, int *ret_fd, struct sl_err *err)
+/** Opens the run's directory; its first attempt makes it. */
+static int open_run_dir(const struct eng_run *r, struct sl_err *err)
 {
-    const struct eng_run *r = ea->run;
-    char path[128];
-    snprintf(path, sizeof(path), "runs/%s/%s", r->record.id, ea->a->id);
-    int rc = sl_mkdirs_at(r->e->ws->fd, path, 0755, err);
-    int fd = rc < 0 ? rc : sl_opendir_at(r->e->ws->fd, path, err);
-    if (fd < 0) {
+    char path[64];
+    snprintf(path, sizeof(path), "runs/%s", r->record.id);
+    int fd = sl_opendir_at(r->e->ws->fd, path, NULL);
+    if (fd >= 0) {
         return fd;
     }
-    static const char *const parts[] = {"in", "out", "tmp"};
-    for (size_t i = 0; i < SL_LEN(parts) && rc == 0; i++) {
-        rc = sl_mkdirs_at(fd, parts[i], 0755, err);
+    int rc = sl_mkdirs_at(r->e->ws->fd, path, 0755, err);
+    return rc < 0 ? rc : sl_opendir_at(r->e->ws->fd, path, err);
+}
+
+/** A step without inputs or outputs has no directory for them: making and removing one costs more than
+ * all else that is done for a short step. */
+static int make_parts(const struct eng_attempt *ea, const struct eng_bound *b, int fd,
+                      struct sl_err *err)
+{
+    int rc = sl_mkdirs_at(fd, "tmp", 0755, err);
+    if (rc == 0 && b->step.n_inputs > 0) {
+        rc = sl_mkdirs_at(fd, "in", 0755, err);
     }
+    if (rc == 0 && ea->run->core.plan->steps[ea->a->step].spec->n_outputs > 0) {
+        rc = sl_mkdirs_at(fd, "out", 0755, err);
+    }
+    return rc;
+}
+
+static int make_dirs(const struct eng_attempt *ea, const struct eng_bound *b, int *ret_fd,
+                     struct sl_err *err)
+{
+    char checkpoint[32];
+    _cleanup_(close)
+    int run_fd = open_run_dir(ea->run, err);
+    if (run_fd < 0) {
+        return run_fd;
+    }
+    snprintf(checkpoint, sizeof(checkpoint), "checkpoint-%u", ea->a->step);
+    int rc = sl_mkdirs_at(run_fd, checkpoint, 0755, err);
+    rc = rc < 0 ? rc : sl_mkdirs_at(run_fd, ea->a->id, 0755, err);
+    _cleanup_(close)
+    int fd = rc < 0 ? rc : sl_opendir_at(run_fd, ea->a->id, err);
+    rc = fd < 0 ? fd : make_parts(ea, b, fd, err);
     if (rc == 0) {
-        snprintf(path, sizeof(path), "runs/%s/checkpoint-%u", r->record.id, ea->a->step);
-        rc = sl_mkdirs_at(r->e->ws->fd, path, 0755, err);
+        *ret_fd = fd;
+        fd = -1;
     }
-    if (rc < 0) {
-        close(fd);
-        return rc;
-    }
-    *ret_fd = fd;
-    return 0;
+    return rc;
 }
 
 static int prepare(struct eng_attempt *ea, const struct eng_bound *b, struct sl_err *err)
@@ -99,7 +129,7 @@ static int prepare(struct eng_attempt *ea, const struct eng_bound *b, struct sl_
     _cleanup_(close)
     int fd = -1;
     const struct sl_manifest *code = eng_run_code(ea->run, ea->a->step);
-    int rc = make_dirs(ea, &fd, err);
+    int rc = make_dirs(ea, b, &fd, err);
     rc = rc < 0 ? rc : sl_manifest_materialise(ea->run->e->ws->blobs, code, fd, "work", NULL, err);
     rc = rc < 0 ? rc : put_inputs(ea, b, fd, err);
     return rc < 0 ? rc : put_params(b, fd, err);
