@@ -115,7 +115,9 @@ def main():
             struck += hit
             problems += found
     fills = 0
-    if os.geteuid() == 0 and not options.points:
+    if options.points:
+        print("some points only: no full file systems")
+    elif os.geteuid() == 0:
         try:
             for size_mib, left_kib in FILLS:
                 hit, found = one_fill(size_mib, left_kib, want)
