@@ -64,6 +64,23 @@ static bool take_number(char **cursor, const char *key, int64_t min, int64_t max
     return value != NULL && sl_parse_i64(value, ret) && *ret >= min && *ret <= max;
 }
 
+/** The words for users when the record has none: -1 as an exit code would say nothing. */
+static void explain(struct sl_attempt_result *r)
+{
+    const char *name = r->signal > 0 ? sigabbrev_np(r->signal) : NULL;
+    if (r->class == SL_CLASS_TIMEOUT) {
+        (void)snprintf(r->reason, sizeof(r->reason), "ran over its timeout and was stopped");
+    } else if (r->class == SL_CLASS_OOM) {
+        (void)snprintf(r->reason, sizeof(r->reason), "ran out of memory and was killed");
+    } else if (r->class == SL_CLASS_CANCELLED) {
+        (void)snprintf(r->reason, sizeof(r->reason), "cancelled while it ran");
+    } else if (r->class == SL_CLASS_SIGNAL && name != NULL) {
+        (void)snprintf(r->reason, sizeof(r->reason), "killed by SIG%s", name);
+    } else if (r->class == SL_CLASS_SIGNAL) {
+        (void)snprintf(r->reason, sizeof(r->reason), "killed by signal %d", r->signal);
+    }
+}
+
 static bool take_result(char **cursor, struct sl_attempt_result *r)
 {
     const char *class = take(cursor, "class");
@@ -91,6 +108,9 @@ static bool take_result(char **cursor, struct sl_attempt_result *r)
     const char *reason = take(cursor, "reason");
     if (reason != NULL) {
         (void)snprintf(r->reason, sizeof(r->reason), "%s", reason);
+    }
+    if (r->reason[0] == '\0') {
+        explain(r);
     }
     return reason != NULL;
 }

@@ -132,6 +132,7 @@ pipeline slow <<<'  a:
     run: sleep 60
     timeout: 200ms'
 expect 124 "$sluice" run slow.yml
+shows 'ran over its timeout and was stopped'
 
 # 6: nobody to cancel; 7: cancelled over the socket, while another command follows
 pipeline long <<<'  a:

@@ -18,6 +18,11 @@ static void check_exit(const char *script, struct sl_attempt_limits limits,
     SL_CHECK_MSG(a.result.class == class, "%s: %s", script, sl_runner_class_name(a.result.class));
     SL_CHECK_EQ_INT(a.result.exit_code, code);
     SL_CHECK_EQ_INT(a.result.signal, signum);
+    SL_CHECK_EQ_STR(a.result.reason, class == SL_CLASS_TIMEOUT
+                                         ? "ran over its timeout and was stopped"
+                                     : signum == SIGSEGV ? "killed by SIGSEGV"
+                                     : signum == SIGKILL ? "killed by SIGKILL"
+                                                         : "");
     rig_check_no_cgroup(&a);
     rig_free(&a);
     rig_close(&r);
