@@ -1,10 +1,10 @@
 /**
- * Drives the engine over one pipeline file, as `sluice run --no-cache` would, and prints what it took.
+ * Drives the engine over one pipeline file and prints what it took. Caching is as the file says.
  *
  * usage: perf_engine_bench DATA_DIR FILE ROUNDS
  *
  * Each round submits FILE once and waits for its end. One JSON line per round: wall and CPU seconds (of
- * this process and of its reaped children), steps.
+ * this process and of its reaped children), steps, peak memory.
  * Leaves DATA_DIR as it is, so that a later call measures on its history.
  */
 #include "core/base/base.h"
