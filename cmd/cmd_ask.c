@@ -135,6 +135,17 @@ static void outputs_cell(struct sl_table *t, const json_t *step)
     sl_table_cell(t, sl_buf_str(&text));
 }
 
+static void reason_cell(struct sl_table *t, const json_t *step)
+{
+    _cleanup_(buf)
+    struct sl_buf text = SL_BUF_INIT(65536);
+    const char *state = sl_json_str(step, "state", "");
+    if (!sl_streq(state, "succeeded")) {
+        sl_put_reason(&text, state, sl_json_str(step, "reason", ""), sl_now_ms());
+    }
+    sl_table_cell(t, sl_buf_str(&text));
+}
+
 int sl_cmd_show(struct sl_cmd *c)
 {
     static const char *const heads[] = {"STEP",    "STATE",  ">ATTEMPT", ">TIME",
@@ -157,10 +168,14 @@ int sl_cmd_show(struct sl_cmd *c)
         const char *state = sl_json_str(s, "state", "");
         sl_table_cell(&t, sl_json_str(s, "key", ""));
         sl_table_cell(&t, state);
-        sl_table_cellf(&t, "%lld", (long long)sl_json_i64(s, "attempts", 0));
+        if (sl_json_i64(s, "attempts", 0) > 0) {
+            sl_table_cellf(&t, "%lld", (long long)sl_json_i64(s, "attempts", 0));
+        } else {
+            sl_table_cell(&t, "");
+        }
         duration_cell(&t, s);
         outputs_cell(&t, s);
-        sl_table_cell(&t, sl_streq(state, "succeeded") ? "" : sl_json_str(s, "reason", ""));
+        reason_cell(&t, s);
     }
     sl_table_print(&t, c->color, &out);
     return sl_cmd_print(&out);

@@ -48,7 +48,7 @@ static int list(struct sl_cmd *c, const char *kind)
         sl_table_cellf(&t, "v%lld", (long long)sl_json_i64(e, "version", 0));
         sl_table_cellf(&t, "%lld", (long long)sl_json_i64(e, "files", 0));
         sl_table_cell(&t, sl_size_format((uint64_t)sl_json_i64(e, "bytes", 0), size));
-        sl_table_cellf(&t, "%.19s", sl_json_str(e, "created_at", ""));
+        sl_table_cellf(&t, "%.19sZ", sl_json_str(e, "created_at", ""));
         sl_table_cellf(&t, "%.12s", sl_json_str(e, "digest", ""));
         aliases_cell(&t, json_object_get(e, "aliases"));
     }
@@ -87,7 +87,7 @@ static int log_of(struct sl_cmd *c, const char *kind)
             sl_buf_printf(&aliases, "%s%s", k > 0 ? " " : "", json_string_value(alias));
         }
         sl_table_cellf(&t, "v%lld", (long long)sl_json_i64(v, "version", 0));
-        sl_table_cellf(&t, "%.19s", sl_json_str(v, "created_at", ""));
+        sl_table_cellf(&t, "%.19sZ", sl_json_str(v, "created_at", ""));
         sl_table_cellf(&t, "%lld", (long long)sl_json_i64(v, "files", 0));
         sl_table_cell(&t, sl_size_format((uint64_t)sl_json_i64(v, "bytes", 0), size));
         sl_table_cellf(&t, "%.12s", sl_json_str(v, "digest", ""));

@@ -50,7 +50,6 @@ int sl_cmd_check_file(struct sl_cmd *c, const char *path, struct sl_diags *diags
     source.data = slash != NULL ? dir : sl_arena_strdup(&c->arena, ".");
     int rc = read_text(&c->arena, path, &source.text, &c->err);
     if (rc < 0) { /* -SL_EINVAL means diagnostics to the caller */
-        (void)sl_err_wrap(&c->err, "%s", path);
         return rc == -SL_EINVAL ? -SL_EIO : rc;
     }
     return sl_spec_load(&source, &c->arena, diags, &spec);

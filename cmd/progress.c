@@ -4,6 +4,8 @@
 #include "cmd/progress.h"
 
 #include <stdlib.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
 
 #include "cmd/table.h"
 #include "core/base/time.h"
@@ -14,6 +16,8 @@ struct step {
     const char *reason;
     int64_t attempt, started_ms, ended_ms;
 };
+
+#define HEAD_WIDTH 17 /* of a line before the step's name */
 
 struct sl_progress {
     struct sl_cmd *c;
@@ -59,17 +63,28 @@ static void erase(struct sl_progress *p)
     }
 }
 
-static void put_line(struct sl_progress *p, const struct step *s, struct sl_buf *out)
+/** Columns of the terminal; 0 when the output is none, or does not tell. */
+static size_t columns(const struct sl_progress *p)
 {
+    struct winsize size = {0};
+    return p->live && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
+}
+
+/** A line about a step, cut to the terminal: what is cut, 'sluice show' tells. */
+static void put_line(struct sl_progress *p, const struct step *s, struct sl_buf *line)
+{
+    _cleanup_(buf)
+    struct sl_buf rest = SL_BUF_INIT(65536);
+    struct sl_buf *out = &rest;
     const char *paint = sl_state_color(s->state, p->c->color);
     char time[SL_TIME_TEXT] = "";
     int64_t until = s->ended_ms > 0 ? s->ended_ms : sl_now_ms();
-    size_t width = sl_utf8_width(s->key, strlen(s->key));
-    sl_buf_printf(out, "  %s%-14s%s ", paint, s->state, SL_COLOR_END(p->c->color));
+    size_t key_width = sl_utf8_width(s->key, strlen(s->key));
+    sl_buf_printf(line, "  %s%-14s%s ", paint, s->state, SL_COLOR_END(p->c->color));
     sl_put_clean(out, s->key);
-    sl_buf_printf(out, "%*s", (int)(p->width > width ? p->width - width : 0), "");
+    sl_buf_printf(out, "%*s", (int)(p->width > key_width ? p->width - key_width : 0), "");
     if (s->started_ms > 0 && !sl_streq(s->state, "cached") && !sl_streq(s->state, "skipped") &&
-        !sl_streq(s->state, "omitted")) {
+        !sl_streq(s->state, "omitted") && (p->live || !is_live(s))) {
         (void)sl_duration_format(SL_MAX(until - s->started_ms, (int64_t)0), time);
     }
     sl_buf_printf(out, "  %8s", time);
@@ -79,9 +94,15 @@ static void put_line(struct sl_progress *p, const struct step *s, struct sl_buf 
     if (s->reason[0] != '\0' && !sl_streq(s->state, "running") &&
         !sl_streq(s->state, "succeeded")) {
         sl_buf_puts(out, "  ");
-        sl_put_clean(out, s->reason);
+        sl_put_reason(out, s->state, s->reason, sl_now_ms());
     }
-    sl_buf_putc(out, '\n');
+    while (rest.len > 0 && rest.ptr[rest.len - 1] == ' ') {
+        rest.ptr[--rest.len] = '\0';
+    }
+    size_t width = columns(p);
+    size_t n = width > HEAD_WIDTH ? sl_utf8_cut(sl_buf_str(&rest), width - HEAD_WIDTH) : rest.len;
+    sl_buf_add(line, sl_buf_str(&rest), n);
+    sl_buf_puts(line, n < rest.len ? "…\n" : "\n");
 }
 
 static void draw(struct sl_progress *p)

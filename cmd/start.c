@@ -156,9 +156,11 @@ static int unknown_command(int argc, char **argv, int at)
     _cleanup_(buf)
     struct sl_buf family = SL_BUF_INIT(65536);
     bool in_family = sl_help_family(argv[at], &family);
-    if (in_family && at + 1 >= argc) {
-        (void)fputs(sl_buf_str(&family), stderr);
-        return SL_EXIT_USAGE;
+    bool asked =
+        at + 1 < argc && (sl_streq(argv[at + 1], "--help") || sl_streq(argv[at + 1], "-h"));
+    if (in_family && (asked || at + 1 >= argc)) {
+        (void)fputs(sl_buf_str(&family), asked ? stdout : stderr);
+        return asked ? SL_EXIT_OK : SL_EXIT_USAGE;
     }
     const char *word = in_family ? argv[at + 1] : argv[at];
     for (size_t i = 0; i < sl_n_commands && n < SL_LEN(names); i++) {

@@ -88,6 +88,19 @@ static const char *first_in(const json_t *run, const char *state)
     return NULL;
 }
 
+/** Whether a step came to an attempt, which may have left a log. */
+static bool attempted(const json_t *run, const char *key)
+{
+    size_t i = 0;
+    json_t *s = NULL;
+    json_array_foreach (json_object_get(run, "steps"), i, s) {
+        if (sl_streq(sl_json_str(s, "key", ""), key)) {
+            return sl_json_i64(s, "attempts", 0) > 0;
+        }
+    }
+    return false;
+}
+
 static void put_next_step(const char *verb, const char *run, const char *step, struct sl_buf *out)
 {
     _cleanup_(free)
@@ -105,7 +118,7 @@ static void put_next(const json_t *run, bool deployed, struct sl_buf *out)
     const char *ran = first_in(run, "succeeded");
     sl_buf_puts(out, "\nnext:\n");
     if (failed != NULL) {
-        put_next_step("logs", name, failed, out);
+        put_next_step(attempted(run, failed) ? "logs" : "why", name, failed, out);
         sl_buf_puts(out, "  sluice retry ");
         sl_buf_shell_quote(out, name);
         sl_buf_putc(out, '\n');

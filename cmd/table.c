@@ -88,6 +88,9 @@ static void put_row(const struct sl_table *t, const size_t *width, char *const *
             pad(out, (t->right[i] ? 0 : gap) + 2);
         }
     }
+    while (out->len > 0 && out->ptr[out->len - 1] == ' ') { /* empty last cells */
+        out->ptr[--out->len] = '\0';
+    }
 }
 
 void sl_table_print(struct sl_table *t, bool color, struct sl_buf *out)
@@ -151,6 +154,37 @@ void sl_put_ago(struct sl_buf *out, int64_t now_ms, int64_t ms)
         sl_buf_putc(out, '-');
         return;
     }
+    if (now_ms - ms < 1000) {
+        sl_buf_puts(out, "just now");
+        return;
+    }
     sl_buf_printf(out, "%s ago",
                   sl_duration_format(SL_MAX(now_ms - ms, (int64_t)0) / 1000 * 1000, text));
+}
+
+void sl_put_reason(struct sl_buf *out, const char *state, const char *reason, int64_t now_ms)
+{
+    static const char same[] = "same command, code, inputs and environment as run ";
+    const char *run = reason + sizeof(same) - 1;
+    const char *time = NULL;
+    int64_t ms = 0;
+    if (!sl_streq(state, "cached") || !sl_starts_with(reason, same) ||
+        (time = strstr(run, " of ")) == NULL || !sl_time_parse(time + 4, &ms)) {
+        sl_put_clean(out, reason);
+        return;
+    }
+    sl_buf_printf(out, "as in run %.*s, ", (int)(time - run), run);
+    sl_put_ago(out, now_ms, ms);
+}
+
+size_t sl_utf8_cut(const char *text, size_t width)
+{
+    size_t n = strlen(text);
+    if (sl_utf8_width(text, n) <= width) {
+        return n;
+    }
+    while (n > 0 && (sl_utf8_check(text, n) != n || sl_utf8_width(text, n) + 1 > width)) {
+        n--;
+    }
+    return n;
 }

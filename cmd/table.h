@@ -32,7 +32,11 @@ void sl_put_clean(struct sl_buf *out, const char *text);
 /** ANSI colour of a state's name: good green, bad red, live yellow, else dim. "" without colour. */
 const char *sl_state_color(const char *state, bool color);
 #define SL_COLOR_END(color) ((color) ? "\033[0m" : "")
-/** "3m ago", "2h ago", or "-" for 0. */
+/** The reason of a step's state for a list: that of a cached one shortened to "as in run #1, 3m ago". */
+void sl_put_reason(struct sl_buf *out, const char *state, const char *reason, int64_t now_ms);
+/** Bytes of valid UTF-8 `text` to print before an ellipsis within `width` columns; all when it fits. */
+size_t sl_utf8_cut(const char *text, size_t width);
+/** "3m ago", "2h ago", "just now" within a second, or "-" for 0. */
 void sl_put_ago(struct sl_buf *out, int64_t now_ms, int64_t ms);
 
 #endif

@@ -80,6 +80,8 @@ shows 'hello from tests'
 expect 0 "$sluice" show good#1
 expect 0 "$sluice" show good --json
 shows '"exit_status": 0'
+expect 0 "$sluice" show good#2
+shows 'as in run #1, '
 expect 0 "$sluice" why good#2/hello
 shows 'same command, code, inputs'
 expect 2 "$sluice" why good#2/helo

@@ -34,6 +34,7 @@ while read -r command; do
     cmp <("$sluice" help $command) "$golden/${command// /-}.txt"
 done <"${TMPDIR:-/tmp}/cli_help.$$"
 compare docs/sluice.1 < <("$sluice" help --man)
+cmp <("$sluice" data --help) <("$sluice" help data)
 bash -n <("$sluice" completion bash)
 has() { case $("$sluice" completion "$1") in *"$2"*) ;; *) echo "FAIL: $1 completion lacks $2"; exit 1 ;; esac; }
 has bash 'complete -F _sluice sluice'

@@ -72,3 +72,46 @@ SL_TEST(cmd_table, exit_codes__of_errors__are_the_documented_ones)
     SL_CHECK_EQ_INT(sl_err_exit(-SL_ECANCELLED), 7);
     SL_CHECK_EQ_INT(sl_err_exit(-SL_ETIMEOUT), 124);
 }
+
+SL_TEST(cmd_table, print__empty_last_cell__leaves_no_blanks_at_the_end)
+{
+    _cleanup_(buf)
+    struct sl_buf out = SL_BUF_INIT(10000);
+    struct sl_table t;
+    sl_table_init(&t, heads);
+    sl_table_cell(&t, "a");
+    sl_table_cell(&t, "7");
+    sl_table_cell(&t, "");
+    sl_table_print(&t, false, &out);
+    SL_CHECK_EQ_STR(sl_buf_str(&out), "NAME  N  NOTE\na     7\n");
+}
+
+static void check_reason(const char *state, const char *reason, const char *shown)
+{
+    _cleanup_(buf)
+    struct sl_buf out = SL_BUF_INIT(10000);
+    int64_t now_ms = 1795240167000; /* 2026-11-21T05:49:27Z */
+    sl_put_reason(&out, state, reason, now_ms);
+    SL_CHECK_EQ_STR(sl_buf_str(&out), shown);
+}
+
+SL_TEST(cmd_table, put_reason__cached__is_short_and_others_stay)
+{
+    static const char same[] = "same command, code, inputs and environment as run #12 of "
+                               "2026-11-21T05:47:27.000Z";
+    check_reason("cached", same, "as in run #12, 2m00s ago");
+    check_reason("failed", same, same);
+    check_reason("cached", "same command, code, inputs and environment as run #12 of old",
+                 "same command, code, inputs and environment as run #12 of old");
+    check_reason("failed", "exit\tcode 3", "exit\\x09code 3");
+}
+
+SL_TEST(cmd_table, utf8_cut__wide_and_split__leaves_room_for_the_ellipsis)
+{
+    SL_CHECK_EQ_INT((int)sl_utf8_cut("abcdef", 6), 6);
+    SL_CHECK_EQ_INT((int)sl_utf8_cut("abcdef", 5), 4);
+    SL_CHECK_EQ_INT((int)sl_utf8_cut("日本語", 6), 9);
+    SL_CHECK_EQ_INT((int)sl_utf8_cut("日本語", 5), 6);
+    SL_CHECK_EQ_INT((int)sl_utf8_cut("日本語", 4), 3);
+    SL_CHECK_EQ_INT((int)sl_utf8_cut("abc", 0), 0);
+}
