@@ -116,9 +116,12 @@ static void put_next(const json_t *run, bool deployed, struct sl_buf *out)
     const char *failed = first_in(run, "failed");
     const char *refused = first_in(run, "refused");
     const char *ran = first_in(run, "succeeded");
+    bool cancelled = sl_streq(sl_json_str(run, "state", ""), "cancelled");
     sl_buf_puts(out, "\nnext:\n");
     if (failed != NULL) {
         put_next_step(attempted(run, failed) ? "logs" : "why", name, failed, out);
+    }
+    if (failed != NULL || cancelled) {
         sl_buf_puts(out, "  sluice retry ");
         sl_buf_shell_quote(out, name);
         sl_buf_putc(out, '\n');
@@ -126,7 +129,7 @@ static void put_next(const json_t *run, bool deployed, struct sl_buf *out)
     if (refused != NULL) {
         put_next_step("why", name, refused, out);
     }
-    if (failed == NULL && refused == NULL && ran != NULL) {
+    if (failed == NULL && refused == NULL && !cancelled && ran != NULL) {
         put_next_step("why", name, ran, out);
     }
     if (ran != NULL) {
