@@ -31,6 +31,17 @@ static void free_journal(struct sl_core *c, struct sl_journal *j)
     free(j);
 }
 
+void sl_core_drop_unrecorded(struct sl_core *c)
+{
+    free_journal(c, c->batch);
+    c->batch = SL_NEW(struct sl_journal);
+    for (size_t i = 0; i < c->unrecorded.n; i++) {
+        c->io->attempt_over(c->data, c->unrecorded.items[i]);
+        free(c->unrecorded.items[i]);
+    }
+    c->unrecorded.n = 0;
+}
+
 void sl_core_free(struct sl_core *c)
 {
     if (c == NULL) {

@@ -154,6 +154,9 @@ struct sl_core_io {
 struct sl_core *sl_core_new(const struct sl_core_io *io, void *data,
                             const struct sl_sched_caps *caps);
 void sl_core_free(struct sl_core *c); /* forgets all runs; live attempts go on by themselves */
+/** Before closing, while the runs still live: hands back (attempt_over) attempts whose end no journal took. They
+ * are not recorded as ended: a later engine collects them again, so the host keeps their files. */
+void sl_core_drop_unrecorded(struct sl_core *c);
 
 /** Takes up a new run (its row is durable as queued). plan and arena outlive the run. */
 int sl_core_add_run(struct sl_core *c, struct sl_core_run *r, struct sl_err *err) SL_MUST_CHECK;

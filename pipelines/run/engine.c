@@ -255,6 +255,9 @@ void sl_engine_close(struct sl_engine *e)
         e->ws->writer = NULL;
         sl_loop_turn(e->loop, false);
     }
+    if (e->core != NULL) {
+        sl_core_drop_unrecorded(e->core);
+    }
     close_runs(e);
     eng_gpus_close(e);
     sl_core_free(e->core);
