@@ -21,6 +21,7 @@ static int preview(struct sl_cmd *c, const struct sl_loaded *l, sl_preview_fn fn
     json_decref(runtime);
     bool made = false;
     int rc = sl_cmd_data_or_make(c, &made);
+    w.data_dir = c->data_path;
     rc = rc < 0 ? rc : sl_workspace_open_reader(c->data_path, &w.db, &c->err);
     rc = rc < 0 ? rc : sl_workspace_open_blobs(c->data_path, &w.blobs, &c->err);
     rc = rc < 0 ? rc : sl_preview(l, &w, fn, data, ret, &c->err);

@@ -26,8 +26,10 @@ static int build(struct sl_cmd *c, const struct sl_loaded *l, const struct sl_su
                  json_t **ret)
 {
     struct sl_blob_store *blobs = NULL;
+    struct sl_submission_opts with_data = *opts;
+    with_data.data_dir = c->data_path;
     int rc = sl_workspace_open_blobs(c->data_path, &blobs, &c->err);
-    rc = rc < 0 ? rc : sl_submission_build(l, blobs, opts, ret, &c->err);
+    rc = rc < 0 ? rc : sl_submission_build(l, blobs, &with_data, ret, &c->err);
     sl_blob_store_close(blobs);
     return rc;
 }

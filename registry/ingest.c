@@ -55,8 +55,9 @@ static bool excluded(const struct sl_ingest_opts *opts, const char *path)
     const char *leaf = slash != NULL ? slash + 1 : path;
     for (size_t i = 0; i < opts->n_exclude; i++) {
         const char *pattern = opts->exclude[i];
+        bool anchored = pattern[0] == '/';
         const char *subject = strchr(pattern, '/') != NULL ? path : leaf;
-        if (fnmatch(pattern, subject, FNM_PATHNAME) == 0) {
+        if (fnmatch(pattern + (anchored ? 1 : 0), subject, FNM_PATHNAME) == 0) {
             return true;
         }
     }

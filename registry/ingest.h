@@ -17,7 +17,7 @@
 
 struct sl_ingest_opts {
     /* Patterns by fnmatch(3) over the relative path, "/" not matched by "*"; a pattern without "/"
-     * matches the last component. Excluded directories are not entered. */
+     * matches the last component, a leading "/" anchors at the top. Excluded directories are not entered. */
     const char *const *exclude;
     size_t n_exclude;
     const struct sl_manifest

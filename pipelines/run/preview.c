@@ -245,7 +245,7 @@ int sl_preview(const struct sl_loaded *l, const struct sl_preview_world *w, sl_p
                void *data, json_t **ret, struct sl_err *err)
 {
     struct preview p = {.l = l, .w = w};
-    int rc = sl_snapshot_take(w->blobs, l->base_dir, l->spec, &p.code, err);
+    int rc = sl_snapshot_take(w->blobs, l->base_dir, l->spec, w->data_dir, &p.code, err);
     if (rc < 0) {
         return rc;
     }

@@ -14,7 +14,8 @@
 #include "pipelines/run/submission.h"
 
 struct sl_preview_world {
-    struct sl_db *db; /* NULL: nothing is recorded yet */
+    const char *data_dir; /* left out of the code snapshot; NULL: none */
+    struct sl_db *db;     /* NULL: nothing is recorded yet */
     struct sl_blob_store *blobs;
     struct sl_digest runtime; /* of the machine (sl_facts_runtime) */
     bool no_cache;

@@ -41,8 +41,7 @@ static void add_line(struct ignores *ig, const char *line, size_t len)
     if (len == 0 || line[0] == '#') {
         return;
     }
-    size_t skip = line[0] == '/' ? 1 : 0; /* a leading slash anchors; our paths have none */
-    sl_vec_push(&ig->patterns, sl_arena_strndup(&ig->arena, line + skip, len - skip));
+    sl_vec_push(&ig->patterns, sl_arena_strndup(&ig->arena, line, len));
 }
 
 static int read_ignores(int rootfd, struct ignores *ig, struct sl_err *err)
@@ -72,6 +71,17 @@ static int read_ignores(int rootfd, struct ignores *ig, struct sl_err *err)
     return 0;
 }
 
+/** Leaves out one path below the root, given by any name for it. */
+static void ignore_path(struct ignores *ig, const char *root, const char *path)
+{
+    _cleanup_(free)
+    char *real = realpath(path, NULL);
+    size_t len = strlen(root);
+    if (real != NULL && sl_starts_with(real, root) && real[len] == '/' && real[len + 1] != '\0') {
+        sl_vec_push(&ig->patterns, sl_arena_printf(&ig->arena, "/%s", real + len + 1));
+    }
+}
+
 /** Pipeline files are left out: their text is recorded on its own and must not change every key. */
 static void ignore_pipeline_files(struct ignores *ig, const char *root, const char *dir,
                                   const struct sl_spec *spec)
@@ -82,17 +92,16 @@ static void ignore_pipeline_files(struct ignores *ig, const char *root, const ch
         char *joined = name.len > 0 && name.ptr[0] == '/'
                            ? sl_strndup(name.ptr, name.len)
                            : sl_asprintf("%s/%.*s", dir, (int)name.len, name.ptr);
-        _cleanup_(free)
-        char *real = realpath(joined, NULL);
-        size_t skip = strlen(root) + 1;
-        if (real != NULL && sl_starts_with(real, root) && strlen(real) > skip) {
-            sl_vec_push(&ig->patterns, sl_arena_strdup(&ig->arena, real + skip));
-        }
+        ignore_path(ig, root, joined);
     }
 }
 
+/** As in struct sl_ingest_opts: a leading slash anchors at the root. */
 static bool matches(const char *pattern, const char *path)
 {
+    if (pattern[0] == '/') {
+        return fnmatch(pattern + 1, path, FNM_PATHNAME) == 0;
+    }
     if (strchr(pattern, '/') != NULL) {
         return fnmatch(pattern, path, FNM_PATHNAME) == 0;
     }
@@ -191,7 +200,7 @@ static int take_folder(struct sl_blob_store *blobs, const char *root, const stru
 /* ---- the snapshot -------------------------------------------------------------------------------- */
 
 static int take(struct sl_blob_store *blobs, const char *dir, const struct sl_spec *spec,
-                struct sl_snapshot *s, struct sl_err *err)
+                const char *data_dir, struct sl_snapshot *s, struct sl_err *err)
 {
     struct sl_worktree w;
     struct ignores ig = {0};
@@ -211,6 +220,9 @@ static int take(struct sl_blob_store *blobs, const char *dir, const struct sl_sp
         int rootfd = sl_opendir_at(AT_FDCWD, s->root, err);
         rc = rootfd < 0 ? rootfd : read_ignores(rootfd, &ig, err);
         ignore_pipeline_files(&ig, s->root, dir, spec);
+        if (data_dir != NULL) {
+            ignore_path(&ig, s->root, data_dir);
+        }
     }
     if (rc == 0) {
         rc = s->in_git ? take_tracked(blobs, &w, &ig, &s->manifest, err)
@@ -222,11 +234,11 @@ static int take(struct sl_blob_store *blobs, const char *dir, const struct sl_sp
 }
 
 int sl_snapshot_take(struct sl_blob_store *blobs, const char *dir, const struct sl_spec *spec,
-                     struct sl_snapshot *ret, struct sl_err *err)
+                     const char *data_dir, struct sl_snapshot *ret, struct sl_err *err)
 {
     *ret = (struct sl_snapshot){0};
     sl_manifest_init(&ret->manifest);
-    int rc = take(blobs, dir, spec, ret, err);
+    int rc = take(blobs, dir, spec, data_dir, ret, err);
     if (rc < 0) {
         (void)sl_err_wrap(err, "code snapshot of %s", ret->root != NULL ? ret->root : dir);
         sl_snapshot_release(ret);

@@ -26,11 +26,13 @@ struct sl_snapshot {
 /**
  * @param dir    absolute directory of the pipeline file
  * @param spec   its files are left out
+ * @param data_dir  the data directory, left out too when it lies inside (it may have any name); NULL: none
  * @return 0; -SL_ELIMIT; -SL_ECONFLICT when a file changed meanwhile; ...
  * Owner: caller, sl_snapshot_release (harmless after an error)
  */
 int sl_snapshot_take(struct sl_blob_store *blobs, const char *dir, const struct sl_spec *spec,
-                     struct sl_snapshot *ret, struct sl_err *err) SL_MUST_CHECK;
+                     const char *data_dir, struct sl_snapshot *ret, struct sl_err *err)
+    SL_MUST_CHECK;
 void sl_snapshot_release(struct sl_snapshot *s);
 
 /**

@@ -118,7 +118,7 @@ int sl_submission_build(const struct sl_loaded *l, struct sl_blob_store *blobs,
     struct sl_buf text = SL_BUF_INIT(SL_SUBMISSION_BYTES_MAX);
     struct sl_digest stored;
     char hex[SL_DIGEST_HEX + 1];
-    int rc = sl_snapshot_take(blobs, l->base_dir, l->spec, &snap, err);
+    int rc = sl_snapshot_take(blobs, l->base_dir, l->spec, opts->data_dir, &snap, err);
     if (rc < 0) {
         return rc;
     }

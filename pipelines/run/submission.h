@@ -35,6 +35,7 @@ int sl_pipeline_load(const char *path, const struct sl_param_arg *args, size_t n
 void sl_loaded_release(struct sl_loaded *l);
 
 struct sl_submission_opts {
+    const char *data_dir; /* left out of the code snapshot; NULL: none */
     const struct sl_param_arg *args;
     size_t n_args;
     const char *actor;

@@ -14,6 +14,7 @@
 
 struct rig {
     char *dir, *blob_dir;
+    const char *data_dir;
     struct sl_blob_store *blobs;
     struct sl_snapshot snap;
     struct sl_str name;
@@ -42,7 +43,7 @@ static void setup(struct rig *r)
 static void take(struct rig *r)
 {
     struct sl_err err = SL_ERR_INIT;
-    SL_CHECK_OK(sl_snapshot_take(r->blobs, r->dir, &r->spec, &r->snap, &err), err);
+    SL_CHECK_OK(sl_snapshot_take(r->blobs, r->dir, &r->spec, r->data_dir, &r->snap, &err), err);
 }
 
 static void teardown(struct rig *r)
@@ -106,6 +107,26 @@ SL_TEST(pipelines_run_snapshot, ignore__patterns__leave_files_out)
     SL_CHECK(has(&r, "train.py"));
     SL_CHECK(!has(&r, "notes.txt"));
     SL_CHECK(!has(&r, "big/blob"));
+    teardown(&r);
+}
+
+SL_TEST(pipelines_run_snapshot, data_directory__of_any_name__is_left_out_where_it_lies)
+{
+    struct rig r;
+    setup(&r);
+    char *state = sl_test_path(r.dir, "state");
+    char *nested = sl_test_path(r.dir, "src");
+    char *same = sl_test_path(r.dir, "src/state");
+    SL_CHECK_EQ_INT(mkdir(state, 0755) + mkdir(nested, 0755) + mkdir(same, 0755), 0);
+    put(&r, "state/sluice.db", "d");
+    put(&r, "src/state/model.py", "m");
+    r.data_dir = state;
+    take(&r);
+    SL_CHECK(!has(&r, "state/sluice.db"));
+    SL_CHECK(has(&r, "src/state/model.py")); /* only its name is the same */
+    free(state);
+    free(nested);
+    free(same);
     teardown(&r);
 }
 
