@@ -242,7 +242,10 @@ static int finish(struct host *h)
 static int as_engine(struct sl_cmd *c, const struct sl_follow *f, int *ret_status)
 {
     struct host h = {.c = c, .f = f};
-    struct sl_engine_opts opts = {.path = c->data_path};
+    struct sl_engine_opts opts = {
+        .path = c->data_path,
+        .gpu_inventory = getenv("SLUICE_GPU_INVENTORY"), /* stands for NVML in tests */
+    };
     int rc = sl_loop_new(&h.loop, &c->err);
     if (rc < 0) {
         return rc;
