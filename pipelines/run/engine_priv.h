@@ -3,6 +3,7 @@
  *
  *   engine.c        open, close, lanes, subscribers
  *   engine_run.c    submissions and restored runs become struct eng_run
+ *   engine_inputs.c versions that steps name exist, before anything starts
  *   engine_decide.c condition, binding, cache, on the read lane
  *   engine_start.c  attempt directory, start, go, adopt, cancel through the runner
  *   engine_env.c    the environment of a step
@@ -78,6 +79,8 @@ const struct sl_manifest *eng_run_code(const struct eng_run *r, uint32_t step);
 int eng_run_load(struct sl_engine *e, const struct sl_run_record *record, struct eng_run **ret,
                  struct sl_err *err) SL_MUST_CHECK;
 void eng_run_free(struct eng_run *r);
+/** Versions that steps name literally exist, or the run makes them. -SL_ENOTFOUND naming step and input. */
+int eng_check_inputs(const struct eng_run *r, struct sl_err *err) SL_MUST_CHECK;
 /** Takes up every unfinished run. Before the loop runs. */
 int eng_restore_all(struct sl_engine *e, struct sl_err *err) SL_MUST_CHECK;
 

@@ -276,6 +276,7 @@ static void submit_fn(struct sl_work *work)
         s->rc = sl_err_set(&s->err, SL_EUNSUPPORTED, "%s", missing);
     }
     s->rc = s->rc < 0 ? s->rc : sl_sched_check(&sub->e->caps, r->core.plan, &s->err);
+    s->rc = s->rc < 0 ? s->rc : eng_check_inputs(r, &s->err);
     s->rc = s->rc < 0 ? s->rc : fill_record(r, q, &s->err);
     s->rc = s->rc < 0 ? s->rc : sl_ws_write(sub->e->ws, insert_run, r, &s->err);
     r->no_cache = sl_json_bool(q, "no_cache", false);

@@ -24,6 +24,19 @@ pipeline() { # NAME, then steps on standard input
     { printf 'apiVersion: sluice/v1\nkind: Pipeline\nname: %s\nsteps:\n' "$1"; cat; } >"$1.yml"
 }
 
+# 2: a version that is not there is found before anything starts
+(
+    mkdir missing && cd missing
+    printf '  use:\n    run: "true"\n    inputs: { rows: { dataset: claims@latest } }\n' | pipeline missing
+    expect 2 "$sluice" run missing.yml
+    shows "step 'use', input 'rows': no dataset 'claims@latest'; add it with: sluice data add claims PATH"
+    expect 0 "$sluice" ls
+    shows 'no runs'
+    echo x >rows
+    expect 0 "$sluice" data add claims rows
+    expect 0 "$sluice" run missing.yml
+)
+
 # 2: usage, from an empty directory
 expect 2 "$sluice"
 expect 0 "$sluice" --help
