@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "core/base/fs.h"
@@ -94,15 +95,34 @@ static int publish(struct eng_attempt *ea, const struct eng_bound *b, size_t i,
     return rc;
 }
 
+/** Finds what a step wrote, beneath its attempt directory and through no link: a link would carry foreign
+ * files into a version. A path descriptor only, so that a FIFO or a device is not touched. */
+static int open_output(int dirfd, const char *path, bool *ret_is_dir, struct sl_err *err)
+{
+    struct stat st;
+    int fd = sl_openat_beneath(dirfd, path, O_PATH, 0, err);
+    if (fd >= 0 && fstat(fd, &st) < 0) {
+        int rc = sl_err_errno(err, errno, "cannot look at '%s'", path);
+        (void)close(fd);
+        return rc;
+    }
+    if (fd >= 0) {
+        *ret_is_dir = S_ISDIR(st.st_mode);
+    }
+    return fd;
+}
+
 static int take_output(struct eng_attempt *ea, const struct eng_bound *b, int dirfd, size_t i,
                        struct sl_err *err)
 {
     const struct sl_plan_step *p = &ea->run->core.plan->steps[ea->a->step];
     const struct sl_output *o = &p->spec->outputs[i];
     char path[4096];
-    struct stat st;
     output_path(o, path, sizeof(path));
-    if (fstatat(dirfd, path, &st, AT_SYMLINK_NOFOLLOW) < 0) {
+    bool is_dir = false;
+    _cleanup_(close)
+    int fd = open_output(dirfd, path, &is_dir, err);
+    if (fd == -SL_ENOTFOUND) {
         return o->optional
                    ? 0
                    : sl_err_set(err, SL_EFAILED,
@@ -110,9 +130,13 @@ static int take_output(struct eng_attempt *ea, const struct eng_bound *b, int di
                                 o->name, o->name, o->path != NULL ? ", that is " : "",
                                 o->path != NULL ? o->path : "");
     }
+    if (fd < 0) {
+        return sl_err_wrap(err, "output '%s'", o->name);
+    }
     struct sl_manifest m;
     sl_manifest_init(&m);
-    int rc = sl_ingest_path(ea->run->e->ws->blobs, dirfd, path, NULL, &m, err);
+    int rc = sl_ingest_path(ea->run->e->ws->blobs, is_dir ? fd : dirfd, is_dir ? "." : path, NULL,
+                            &m, err);
     rc = rc < 0 ? rc : sl_ws_put_manifest(ea->run->e->ws->blobs, &m, err);
     ea->outputs[i] = (struct sl_artifact){.entity = o->entity, .name = "", .digest = m.digest};
     if (rc == 0 && o->entity != SL_ENT_NONE && b->step.output_names[i][0] != '\0' &&
@@ -270,6 +294,26 @@ static int store_text(struct eng_attempt *ea, const struct eng_bound *b, const s
     return chunk.points.n == 0 ? 0 : sl_ws_write(ea->run->e->ws, write_metrics, &m, err);
 }
 
+/** Reads a file that a step left. It may have put anything in its place: a link is refused, and a FIFO must
+ * not keep the lane waiting. */
+static int read_left(int dirfd, const char *path, struct sl_buf *out, struct sl_err *err)
+{
+    struct stat st;
+    _cleanup_(close)
+    int fd = sl_openat_beneath(dirfd, path, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0, err);
+    if (fd < 0) {
+        return fd;
+    }
+    if (fstat(fd, &st) < 0) {
+        return sl_err_errno(err, errno, "cannot look at '%s'", path);
+    }
+    if (!S_ISREG(st.st_mode)) {
+        return sl_err_set(err, SL_EINVAL, "'%s' is not a regular file", path);
+    }
+    int rc = sl_read_fd(fd, METRICS_BYTES_MAX, out, err);
+    return rc < 0 ? sl_err_wrap(err, "file '%s'", path) : 0;
+}
+
 /** $SLUICE_METRICS and every `{metrics: FILE}` output, one after the other as one stream. */
 static int take_metrics(struct eng_attempt *ea, const struct eng_bound *b, int dirfd,
                         struct sl_err *err)
@@ -277,7 +321,7 @@ static int take_metrics(struct eng_attempt *ea, const struct eng_bound *b, int d
     const struct sl_step *spec = ea->run->core.plan->steps[ea->a->step].spec;
     _cleanup_(buf)
     struct sl_buf all = SL_BUF_INIT(METRICS_BYTES_MAX);
-    int rc = sl_read_file_at(dirfd, "metrics.jsonl", METRICS_BYTES_MAX, &all, err);
+    int rc = read_left(dirfd, "metrics.jsonl", &all, err);
     if (rc < 0 && rc != -SL_ENOTFOUND) {
         return sl_err_wrap(err, "metrics");
     }
@@ -289,7 +333,7 @@ static int take_metrics(struct eng_attempt *ea, const struct eng_bound *b, int d
             continue;
         }
         output_path(&spec->outputs[i], path, sizeof(path));
-        rc = sl_read_file_at(dirfd, path, METRICS_BYTES_MAX, &one, err);
+        rc = read_left(dirfd, path, &one, err);
         if (rc < 0 && !(rc == -SL_ENOTFOUND && spec->outputs[i].optional)) {
             return sl_err_wrap(err, "metrics output '%s'", spec->outputs[i].name);
         }

@@ -7,9 +7,11 @@
 
 #include "runners/local/record.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "core/base/fs.h"
 #include "core/base/mem.h"
@@ -146,7 +148,14 @@ int sl_exit_record_read(int attempt_dirfd, const char *nonce, struct sl_attempt_
 {
     _cleanup_(buf)
     struct sl_buf text = SL_BUF_INIT(SL_EXIT_RECORD_MAX);
-    int rc = sl_read_file_at(attempt_dirfd, "exit", SL_EXIT_RECORD_MAX, &text, err);
+    /* The step could have put anything here: this runs on the loop, which a FIFO must not stop. */
+    struct stat st;
+    _cleanup_(close)
+    int fd = sl_openat_beneath(attempt_dirfd, "exit", O_RDONLY | O_NONBLOCK | O_NOCTTY, 0, err);
+    if (fd == -SL_EINVAL || (fd >= 0 && (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)))) {
+        return sl_err_set(err, SL_ECORRUPT, "exit record: not a regular file");
+    }
+    int rc = fd < 0 ? fd : sl_read_fd(fd, SL_EXIT_RECORD_MAX, &text, err);
     if (rc == -SL_ELIMIT) {
         return sl_err_set(err, SL_ECORRUPT, "exit record: longer than %d bytes",
                           SL_EXIT_RECORD_MAX);

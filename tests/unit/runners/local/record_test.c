@@ -3,9 +3,13 @@
 
 #include "runners/local/record.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
+#include "core/base/fs.h"
 #include "core/base/mem.h"
 #include "tests/support/sl_test.h"
 
@@ -75,4 +79,23 @@ SL_TEST(runners_local_record, parse__other_nonce_or_too_long__says_so)
     big[SL_EXIT_RECORD_MAX] = '\0';
     SL_CHECK_ERR(parse(big, NULL, &r, &err), SL_ECORRUPT, err, "not a record of version 1");
     free(big);
+}
+
+SL_TEST(runners_local_record, read__fifo_link_or_folder_in_its_place__is_refused_at_once)
+{
+    struct sl_err err = SL_ERR_INIT;
+    struct sl_attempt_result r;
+    char dir[] = "/tmp/sluice-record-XXXXXX";
+    SL_CHECK(mkdtemp(dir) != NULL);
+    _cleanup_(close)
+    int fd = sl_opendir_at(AT_FDCWD, dir, &err);
+    SL_CHECK(fd >= 0);
+    SL_CHECK_EQ_INT(sl_exit_record_read(fd, NONCE, &r, &err), -SL_ENOTFOUND);
+    SL_CHECK(mkfifoat(fd, "exit", 0600) == 0);
+    SL_CHECK_ERR(sl_exit_record_read(fd, NONCE, &r, &err), SL_ECORRUPT, err, "not a regular file");
+    SL_CHECK(unlinkat(fd, "exit", 0) == 0 && symlinkat("/dev/zero", fd, "exit") == 0);
+    SL_CHECK_ERR(sl_exit_record_read(fd, NONCE, &r, &err), SL_ECORRUPT, err, "not a regular file");
+    SL_CHECK(unlinkat(fd, "exit", 0) == 0 && mkdirat(fd, "exit", 0700) == 0);
+    SL_CHECK_ERR(sl_exit_record_read(fd, NONCE, &r, &err), SL_ECORRUPT, err, "not a regular file");
+    SL_CHECK_OK(sl_remove_tree_at(AT_FDCWD, dir, &err), err);
 }
