@@ -75,8 +75,8 @@ static void judge_unstarted(const struct local_attempt *a, int shim_status,
     if (shim_status > SHIM_ERRNO_BASE) {
         (void)snprintf(r->reason, sizeof(r->reason), "the shim could not write its files: %s",
                        strerror(shim_status - SHIM_ERRNO_BASE));
-    } else if (a->own_child) {
-        (void)snprintf(r->reason, sizeof(r->reason), "the shim ended before the step began");
+    } else if (a->own_child) { /* it was told to go: a step that removed both would look the same */
+        judge(r, SL_CLASS_LOST, "its shim ended and left neither marker nor exit record");
     }
 }
 
