@@ -512,6 +512,16 @@ static void pick_all(struct sl_core *c)
     }
 }
 
+/** Queues backoffs that are due, and asks to be woken for the next. */
+static void tick(struct sl_core *c)
+{
+    int64_t next_ms = -1;
+    sl_sched_tick(c->sched, c->io->now_ms(c->data), &next_ms);
+    if (next_ms >= 0) {
+        c->io->wake_at(c->data, next_ms);
+    }
+}
+
 void sl_core_pump(struct sl_core *c)
 {
     if (c->pumping || c->halted) {
@@ -520,7 +530,7 @@ void sl_core_pump(struct sl_core *c)
     c->pumping = true;
     do { /* what was picked and put off again needs its wake-up */
         c->postponed = false;
-        sl_core_tick(c);
+        tick(c);
         pick_all(c);
     } while (c->postponed);
     c->pumping = false;
@@ -528,15 +538,6 @@ void sl_core_pump(struct sl_core *c)
         struct sl_journal *full = c->batch;
         c->batch = SL_NEW(struct sl_journal);
         c->io->journal(c->data, full);
-    }
-}
-
-void sl_core_tick(struct sl_core *c)
-{
-    int64_t next_ms = -1;
-    sl_sched_tick(c->sched, c->io->now_ms(c->data), &next_ms);
-    if (next_ms >= 0) {
-        c->io->wake_at(c->data, next_ms);
     }
 }
 

@@ -141,7 +141,7 @@ struct sl_core_io {
     void (*collect)(void *data, struct sl_core_attempt *a);
     /** Make the batch durable, in order of calls. Answer: sl_core_journaled. */
     void (*journal)(void *data, struct sl_journal *j);
-    /** Call sl_core_tick at that time. */
+    /** Call sl_core_pump at that time. */
     void (*wake_at)(void *data, int64_t at_ms);
     /** The attempt is over and journaled: free what is the host's. */
     void (*attempt_over)(void *data, struct sl_core_attempt *a);
@@ -188,7 +188,6 @@ void sl_core_exited(struct sl_core_attempt *a, const struct sl_outcome *o);
 void sl_core_collected(struct sl_core_attempt *a, const struct sl_outcome *o);
 /** ret < 0: nothing of the batch is durable; the core halts. Frees the batch. */
 void sl_core_journaled(struct sl_core *c, struct sl_journal *j, int ret, const struct sl_err *err);
-void sl_core_tick(struct sl_core *c);
 /** Schedules what can be scheduled and hands the journal over. Hosts call it after a group of answers. */
 void sl_core_pump(struct sl_core *c);
 /** Stops as after a failed journal write: the machine cannot go on (a full disk), the runs can, later. */

@@ -20,6 +20,14 @@ struct deciding {
 
 /* ---- the world as the planner sees it ------------------------------------------------------------- */
 
+/** The world as the planner sees it from this run. Lives as long as it is used. */
+struct eng_world {
+    struct sl_plan_world world;
+    struct eng_run *run;
+    struct sl_db *db;
+    struct sl_arena *arena;
+};
+
 static const char *world_status(void *data, uint32_t step)
 {
     const struct eng_world *w = data;
@@ -58,7 +66,7 @@ static enum sl_run_state status_so_far(const struct sl_core_run *r)
                                          : SL_RUN_SUCCEEDED;
 }
 
-void eng_world_init(struct eng_world *w, struct eng_run *r, struct sl_db *db, struct sl_arena *a)
+static void world_init(struct eng_world *w, struct eng_run *r, struct sl_db *db, struct sl_arena *a)
 {
     int so_far = atomic_load(&r->so_far);
     *w = (struct eng_world){.run = r, .db = db, .arena = a};
@@ -80,7 +88,7 @@ int eng_bind(struct eng_run *r, uint32_t step, struct sl_db *db, struct eng_boun
     struct eng_bound *b = SL_NEW(struct eng_bound);
     struct eng_world w;
     sl_arena_init(&b->arena, 0);
-    eng_world_init(&w, r, db, &b->arena);
+    world_init(&w, r, db, &b->arena);
     int rc = sl_plan_bind(r->core.plan, step, &w.world, &b->arena, &b->step, err);
     if (rc < 0) {
         sl_arena_release(&b->arena);
@@ -210,7 +218,7 @@ static bool condition_holds(struct deciding *x, struct sl_db *db)
     struct sl_err err = SL_ERR_INIT;
     const char *why = NULL;
     bool run = false;
-    eng_world_init(&w, x->run, db, &x->arena);
+    world_init(&w, x->run, db, &x->arena);
     if (sl_plan_condition(x->run->core.plan, x->step, &w.world, &x->arena, &run, &why, &err) < 0) {
         fail(x, &err);
         return false;

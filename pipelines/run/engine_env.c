@@ -34,14 +34,6 @@ static void set_path(struct env_list *l, const char *name, const struct eng_atte
     set(l, name, sl_arena_printf(l->a, "%s/%s", ea->dir, rest));
 }
 
-char *eng_input_path(const struct eng_attempt *ea, const struct sl_bound_input *in, size_t item,
-                     struct sl_arena *a)
-{
-    return in->is_list
-               ? sl_arena_printf(a, "%s/in/%s/%s", ea->dir, in->input->name, in->item_names[item])
-               : sl_arena_printf(a, "%s/in/%s", ea->dir, in->input->name);
-}
-
 /** An input version that is one file at its root is given as that file, all else as a directory. */
 static const char *single_file(const struct eng_attempt *ea, const struct sl_artifact *v,
                                struct sl_arena *a)

@@ -24,7 +24,6 @@
 #include "pipelines/run/snapshot.h"
 #include "runners/gpu/gpu.h"
 
-#define ENG_READERS    3
 #define ENG_PREP_LANES 2
 #define ENG_ACT_LANES  4
 
@@ -75,9 +74,6 @@ struct eng_run {
 struct eng_run *eng_run_of(struct sl_core_run *r);
 /** The code a step sees. */
 const struct sl_manifest *eng_run_code(const struct eng_run *r, uint32_t step);
-/** Loads spec, plan and code of a recorded run. Thread: lane. */
-int eng_run_load(struct sl_engine *e, const struct sl_run_record *record, struct eng_run **ret,
-                 struct sl_err *err) SL_MUST_CHECK;
 void eng_run_free(struct eng_run *r);
 /** Versions that steps name literally exist, or the run makes them. -SL_ENOTFOUND naming step and input. */
 int eng_check_inputs(const struct eng_run *r, struct sl_err *err) SL_MUST_CHECK;
@@ -143,19 +139,8 @@ void eng_action_go(struct eng_attempt *ea);
 /** Binds a step: needs ended. Thread: lane; `db` reads. Caller frees with eng_bound_free. */
 int eng_bind(struct eng_run *r, uint32_t step, struct sl_db *db, struct eng_bound **ret,
              struct sl_err *err) SL_MUST_CHECK;
-/** The world as the planner sees it from this run. `ctx` lives as long as the world is used. */
-struct eng_world {
-    struct sl_plan_world world;
-    struct eng_run *run;
-    struct sl_db *db;
-    struct sl_arena *arena;
-};
-void eng_world_init(struct eng_world *w, struct eng_run *r, struct sl_db *db, struct sl_arena *a);
 
 /** NAME=value list, NULL-terminated, in ea->arena. */
 const char *const *eng_step_env(struct eng_attempt *ea, const struct eng_bound *b);
-/** Path that $SLUICE_IN_<name> gets for item i of an input. */
-char *eng_input_path(const struct eng_attempt *ea, const struct sl_bound_input *in, size_t item,
-                     struct sl_arena *a);
 
 #endif

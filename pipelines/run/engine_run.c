@@ -318,8 +318,9 @@ void sl_engine_submit(struct sl_engine *e, struct sl_submit *s)
 
 /* ---- restoring ------------------------------------------------------------------------------------- */
 
-int eng_run_load(struct sl_engine *e, const struct sl_run_record *record, struct eng_run **ret,
-                 struct sl_err *err)
+/** Loads spec, plan and code of a recorded run. */
+static int run_load(struct sl_engine *e, const struct sl_run_record *record, struct eng_run **ret,
+                    struct sl_err *err)
 {
     _cleanup_(buf)
     struct sl_buf text = SL_BUF_INIT(SL_SUBMISSION_BYTES_MAX);
@@ -418,7 +419,7 @@ static int restore_run(struct sl_engine *e, struct sl_db *db, const char *run_id
     struct eng_run *r = NULL;
     sl_arena_init(&arena, 0);
     int rc = sl_run_find(db, run_id, &arena, &record, err);
-    rc = rc < 0 ? rc : eng_run_load(e, &record, &r, err);
+    rc = rc < 0 ? rc : run_load(e, &record, &r, err);
     if (rc == 0) {
         r->record.pipeline = sl_arena_strdup(&r->arena, record.pipeline);
         r->record.file = sl_arena_strdup(&r->arena, record.file);
