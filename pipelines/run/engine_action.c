@@ -310,6 +310,8 @@ static int act(struct eng_attempt *ea, struct sl_db *db, struct sl_err *err)
     case SL_ACT_ROLLBACK: return rollback(ea, db, err);
     case SL_ACT_RUN:
     case SL_ACT_COMMAND:
+    case SL_ACT_APPROVAL:
+    case SL_ACT_NOTIFY:
     case SL_ACT_UNSUPPORTED: break;
     }
     return sl_err_set(err, SL_EUNSUPPORTED, "this kind of step cannot be run");

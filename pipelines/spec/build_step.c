@@ -19,6 +19,7 @@ const char *const sl_fail_class_names[SL_FAIL_COUNT] = {
     [SL_FAIL_EXIT] = "exit",
     [SL_FAIL_CANCELLED] = "cancelled",
     [SL_FAIL_REJECTED] = "rejected",
+    [SL_FAIL_DISK] = "disk",
 };
 
 /* ---- uses, checked later ---------------------------------------------------------------------- */

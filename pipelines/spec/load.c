@@ -308,6 +308,8 @@ const char *sl_action_name(enum sl_action action)
     case SL_ACT_GATE: return "gate";
     case SL_ACT_DEPLOY: return "deploy";
     case SL_ACT_ROLLBACK: return "rollback";
+    case SL_ACT_APPROVAL: return "approval";
+    case SL_ACT_NOTIFY: return "notify";
     case SL_ACT_UNSUPPORTED: return "unsupported";
     }
     return "?";

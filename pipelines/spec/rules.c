@@ -182,6 +182,8 @@ void sl_spec_check_rules(struct spec_loader *l)
         case SL_ACT_ROLLBACK: check_rollback(l, i); break;
         case SL_ACT_RUN:
         case SL_ACT_COMMAND:
+        case SL_ACT_APPROVAL:
+        case SL_ACT_NOTIFY:
         case SL_ACT_UNSUPPORTED: break;
         }
     }

@@ -32,6 +32,8 @@ static void check_step(const struct sl_step *step)
     case SL_ACT_ROLLBACK:
         SL_ASSERT((step->rollback.of_step != NULL) != (step->rollback.target != NULL));
         break;
+    case SL_ACT_APPROVAL: SL_ASSERT(step->approval.n_from > 0); break;
+    case SL_ACT_NOTIFY: SL_ASSERT(step->notify.channel != NULL); break;
     case SL_ACT_UNSUPPORTED: SL_ASSERT(step->unsupported != NULL); break;
     }
     for (size_t i = 0; i < step->n_env; i++) {
