@@ -3,7 +3,7 @@
 find_package(PkgConfig REQUIRED)
 foreach(pair
     UV:libuv GIT2:libgit2 SQLITE:sqlite3 ARCHIVE:libarchive CURL:libcurl FYAML:libfyaml
-    JANSSON:jansson OPENSSL:openssl XXHASH:libxxhash ZSTD:libzstd)
+    JANSSON:jansson OPENSSL:openssl SODIUM:libsodium XXHASH:libxxhash ZSTD:libzstd)
   string(REPLACE ":" ";" pair ${pair})
   list(GET pair 0 prefix)
   list(GET pair 1 module)
@@ -38,7 +38,7 @@ function(sl_library_of_header header out)
     uv=PkgConfig::UV git2=PkgConfig::GIT2 sqlite3=PkgConfig::SQLITE archive=PkgConfig::ARCHIVE
     archive_entry=PkgConfig::ARCHIVE curl=PkgConfig::CURL libfyaml=PkgConfig::FYAML
     jansson=PkgConfig::JANSSON openssl=PkgConfig::OPENSSL xxhash=PkgConfig::XXHASH
-    zstd=PkgConfig::ZSTD llhttp=sl_llhttp)
+    zstd=PkgConfig::ZSTD sodium=PkgConfig::SODIUM llhttp=sl_llhttp)
   set(found "")
   foreach(row ${table})
     if(row MATCHES "^${stem}=(.*)$")
