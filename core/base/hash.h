@@ -34,4 +34,17 @@ void sl_sha256_free(struct sl_sha256_ctx *c);                         /* NULL al
 
 uint64_t sl_xxh3(const void *data, size_t len);
 
+/** HMAC-SHA-256 (RFC 2104, RFC 4231) of one message, under a key of any length. */
+void sl_hmac_sha256(const void *key, size_t key_len, const void *data, size_t len,
+                    struct sl_digest *ret);
+
+/** MD5, streaming, for checksums that others define by it (S3's ETag); never an identity. */
+#define SL_MD5_HEX 32
+struct sl_md5_ctx;
+struct sl_md5_ctx *sl_md5_new(void);
+void sl_md5_update(struct sl_md5_ctx *c, const void *data, size_t len);
+/** Lowercase hex with NUL; the context starts anew. Returns out. */
+char *sl_md5_final(struct sl_md5_ctx *c, char out[SL_MD5_HEX + 1]);
+void sl_md5_free(struct sl_md5_ctx *c); /* NULL allowed */
+
 #endif
