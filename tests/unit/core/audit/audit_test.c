@@ -9,31 +9,14 @@
 #include "core/audit/audit_priv.h"
 #include "core/base/json.h"
 #include "core/base/mem.h"
-#include "tests/support/sl_test.h"
+#include "tests/support/sl_test_db.h"
 
 #define MANY 1500 /* crosses several tiles of 256 */
 
-struct fixture {
-    char *dir, *path;
-    struct sl_db *db;
-    struct sl_err err;
-};
-
-static void set_up(struct fixture *f)
+static void set_up(struct sl_test_db *f)
 {
-    *f = (struct fixture){0};
-    f->dir = sl_test_tmpdir();
-    f->path = sl_test_path(f->dir, "sluice.db");
-    const struct sl_schema *list[] = {&sl_audit_schema};
-    SL_CHECK_OK(sl_db_open(f->path, SL_DB_RW, &f->db, &f->err), f->err);
-    SL_CHECK_OK(sl_db_migrate(f->db, list, 1, &f->err), f->err);
-}
-
-static void tear_down(struct fixture *f)
-{
-    sl_db_close(f->db);
-    free(f->path);
-    sl_test_rmdir(f->dir);
+    static const struct sl_schema *const schemas[] = {&sl_audit_schema};
+    sl_test_db_open(f, schemas, 1);
 }
 
 static const struct sl_audit_obj objs[] = {{"model_version", "model/heavy-use@v3", "sha256:00"},
@@ -68,7 +51,7 @@ static int append_n(struct sl_db *db, void *arg, struct sl_err *err)
     return rc;
 }
 
-static void append(struct fixture *f, int n)
+static void append(struct sl_test_db *f, int n)
 {
     struct appends a = {.n = n, .e = sample(1763632800000)};
     SL_CHECK_OK(sl_db_tx(f->db, append_n, &a, &f->err), f->err);
@@ -91,7 +74,7 @@ static int keep_row(const struct sl_audit_row *r, void *arg)
 
 SL_TEST(core_audit_audit, append__entry__has_the_documented_bytes)
 {
-    struct fixture f;
+    struct sl_test_db f;
     set_up(&f);
     append(&f, 1);
     struct row row = {0};
@@ -106,12 +89,12 @@ SL_TEST(core_audit_audit, append__entry__has_the_documented_bytes)
         "\"res\":\"ok\",\"ret\":\"10y\",\"t\":\"2025-11-20T10:00:00.000Z\",\"v\":1}");
     SL_CHECK_EQ_STR(row.reason, "ann said so"); /* beside the leaf, not in it */
     SL_CHECK_NULL(strstr(row.leaf, "ann"));
-    tear_down(&f);
+    sl_test_db_close(&f);
 }
 
 SL_TEST(core_audit_audit, append__every_act_and_result__is_canonical_json)
 {
-    struct fixture f;
+    struct sl_test_db f;
     set_up(&f);
     for (int act = 0; act < SL_ACT_COUNT; act++) {
         struct sl_audit_entry e = sample(act);
@@ -131,12 +114,12 @@ SL_TEST(core_audit_audit, append__every_act_and_result__is_canonical_json)
     SL_CHECK_OK(sl_audit_verify(f.db, &size, &root, &f.err), f.err); /* compares canonical forms */
     SL_CHECK_EQ_UINT(size, SL_ACT_COUNT);
     SL_CHECK_EQ_INT(sl_act_parse("gate.maybe"), -1);
-    tear_down(&f);
+    sl_test_db_close(&f);
 }
 
 SL_TEST(core_audit_audit, append__limits__at_and_one_past)
 {
-    struct fixture f;
+    struct sl_test_db f;
     set_up(&f);
     char id[SL_AUDIT_ID_MAX + 2];
     memset(id, 'i', sizeof(id));
@@ -174,7 +157,7 @@ SL_TEST(core_audit_audit, append__limits__at_and_one_past)
     struct sl_digest root;
     SL_CHECK_OK(sl_audit_root(f.db, &size, &root, &f.err), f.err);
     SL_CHECK_EQ_UINT(size, 2); /* refused ones left nothing */
-    tear_down(&f);
+    sl_test_db_close(&f);
 }
 
 static int append_raw(struct sl_db *db, void *arg, struct sl_err *err)
@@ -194,7 +177,7 @@ static int append_raw(struct sl_db *db, void *arg, struct sl_err *err)
 
 SL_TEST(core_audit_audit, root__stored_published_leaves__published_root)
 {
-    struct fixture f;
+    struct sl_test_db f;
     set_up(&f);
     uint64_t size = 9;
     struct sl_digest root;
@@ -208,7 +191,7 @@ SL_TEST(core_audit_audit, root__stored_published_leaves__published_root)
     SL_CHECK_EQ_UINT(size, 3);
     SL_CHECK_EQ_STR(sl_digest_hex(&root, hex),
                     "aeb6bcfe274b70a14fb067a5e5578264db0fa9b51af5e0ba159158f329e06e77");
-    tear_down(&f);
+    sl_test_db_close(&f);
 }
 
 struct all_rows {
@@ -238,7 +221,7 @@ static struct sl_digest root_of(const struct all_rows *all, int n)
 
 SL_TEST(core_audit_audit, prove__any_leaf_of_any_size__verifies)
 {
-    struct fixture f;
+    struct sl_test_db f;
     set_up(&f);
     append(&f, MANY - 7);
     append(&f, 7);
@@ -263,12 +246,12 @@ SL_TEST(core_audit_audit, prove__any_leaf_of_any_size__verifies)
     SL_CHECK_EQ_UINT(size, MANY);
     SL_CHECK(sl_digest_eq(&root, &expected));
     free(all);
-    tear_down(&f);
+    sl_test_db_close(&f);
 }
 
 SL_TEST(core_audit_audit, triggers__change_delete_gap_replace__are_refused)
 {
-    struct fixture f;
+    struct sl_test_db f;
     set_up(&f);
     append(&f, 3);
     struct sl_err *e = &f.err;
@@ -286,7 +269,7 @@ SL_TEST(core_audit_audit, triggers__change_delete_gap_replace__are_refused)
                  f.err, "only grows");
     SL_CHECK_ERR(sl_db_exec(f.db, e, SL_SQL("DELETE FROM audit_head"), ""), SL_EREFUSED, f.err,
                  "never deleted");
-    tear_down(&f);
+    sl_test_db_close(&f);
 }
 
 /* Each mutation is what a person with the file could do; the triggers are dropped first. */
@@ -319,7 +302,7 @@ SL_TEST(core_audit_audit, verify__every_mutation__names_the_place)
         {{"UPDATE audit_head SET size = 9, frontier = zeroblob(64)", 0}, "does not match"},
     };
     for (size_t i = 0; i < SL_LEN(cases); i++) {
-        struct fixture f;
+        struct sl_test_db f;
         set_up(&f);
         append(&f, 10);
         static const char *const triggers[] = {"DROP TRIGGER audit_entry_update",
@@ -335,13 +318,13 @@ SL_TEST(core_audit_audit, verify__every_mutation__names_the_place)
         struct sl_digest root;
         SL_CHECK_ERR(sl_audit_verify(f.db, &size, &root, &f.err), SL_ECORRUPT, f.err,
                      cases[i].message);
-        tear_down(&f);
+        sl_test_db_close(&f);
     }
 }
 
 SL_TEST(core_audit_audit, reason__erased__leaves_the_tree_valid)
 {
-    struct fixture f;
+    struct sl_test_db f;
     set_up(&f);
     append(&f, 2);
     SL_CHECK_OK(sl_db_exec(f.db, &f.err, SL_SQL("DELETE FROM audit_reason"), ""), f.err);
@@ -351,7 +334,7 @@ SL_TEST(core_audit_audit, reason__erased__leaves_the_tree_valid)
     uint64_t size = 0;
     struct sl_digest root;
     SL_CHECK_OK(sl_audit_verify(f.db, &size, &root, &f.err), f.err);
-    tear_down(&f);
+    sl_test_db_close(&f);
 }
 
 struct principal {
@@ -367,7 +350,7 @@ static int principal_fn(struct sl_db *db, void *arg, struct sl_err *err)
 
 SL_TEST(core_audit_audit, principal__same_name_same_opaque_id__erasable)
 {
-    struct fixture f;
+    struct sl_test_db f;
     set_up(&f);
     struct principal a = {.name = "unix:1000:ann"}, b = {.name = "unix:1001:bob"}, c = a;
     SL_CHECK_OK(sl_db_tx(f.db, principal_fn, &a, &f.err), f.err);
@@ -384,5 +367,5 @@ SL_TEST(core_audit_audit, principal__same_name_same_opaque_id__erasable)
     SL_CHECK_OK(sl_audit_principal_name(f.db, a.id, &name, &f.err), f.err);
     SL_CHECK_EQ_STR(name, a.id);
     free(name);
-    tear_down(&f);
+    sl_test_db_close(&f);
 }

@@ -7,29 +7,12 @@
 #include <stdlib.h>
 
 #include "core/bus/bus.h"
-#include "tests/support/sl_test.h"
+#include "tests/support/sl_test_db.h"
 
-struct fixture {
-    char *dir, *path;
-    struct sl_db *db;
-    struct sl_err err;
-};
-
-static void set_up(struct fixture *f)
+static void set_up(struct sl_test_db *f)
 {
-    *f = (struct fixture){0};
-    f->dir = sl_test_tmpdir();
-    f->path = sl_test_path(f->dir, "sluice.db");
-    const struct sl_schema *list[] = {&sl_bus_schema};
-    SL_CHECK_OK(sl_db_open(f->path, SL_DB_RW, &f->db, &f->err), f->err);
-    SL_CHECK_OK(sl_db_migrate(f->db, list, 1, &f->err), f->err);
-}
-
-static void tear_down(struct fixture *f)
-{
-    sl_db_close(f->db);
-    free(f->path);
-    sl_test_rmdir(f->dir);
+    static const struct sl_schema *const schemas[] = {&sl_bus_schema};
+    sl_test_db_open(f, schemas, 1);
 }
 
 struct append {
@@ -50,7 +33,7 @@ static int append_then_fail(struct sl_db *db, void *arg, struct sl_err *err)
     return rc < 0 ? rc : sl_err_set(err, SL_EFAILED, "the change failed");
 }
 
-static int64_t add(struct fixture *f, enum sl_event_type type, const char *run, int64_t ts)
+static int64_t add(struct sl_test_db *f, enum sl_event_type type, const char *run, int64_t ts)
 {
     struct append a = {.e = {.ts_ms = ts, .type = type, .run_id = run, .subject = "s"}};
     SL_CHECK_OK(sl_db_tx(f->db, append_fn, &a, &f->err), f->err);
@@ -73,7 +56,7 @@ static int collect(const struct sl_event *e, void *arg)
     return g->stop_after != 0 && g->n >= g->stop_after ? 5 : 0;
 }
 
-static int read_all(struct fixture *f, int64_t after, const char *run, struct got *g)
+static int read_all(struct sl_test_db *f, int64_t after, const char *run, struct got *g)
 {
     struct sl_bus_query q = {.after_id = after, .run_id = run, .limit = 50};
     return sl_bus_read(f->db, &q, collect, g, &f->err);
@@ -81,7 +64,7 @@ static int read_all(struct fixture *f, int64_t after, const char *run, struct go
 
 SL_TEST(core_bus_bus, append__committed__is_read_whole)
 {
-    struct fixture f;
+    struct sl_test_db f;
     set_up(&f);
     json_auto_t *payload = json_pack("{s:s, s:s}", "to", "running", "from", "queued");
     struct append a = {
@@ -93,24 +76,24 @@ SL_TEST(core_bus_bus, append__committed__is_read_whole)
     SL_CHECK_EQ_INT(g.n, 1);
     SL_CHECK_EQ_INT(g.ids[0], a.id);
     SL_CHECK_EQ_STR(g.text, "step.state r1 train[seed=2] {\"from\":\"queued\",\"to\":\"running\"}");
-    tear_down(&f);
+    sl_test_db_close(&f);
 }
 
 SL_TEST(core_bus_bus, append__rolled_back__was_never_there)
 {
-    struct fixture f;
+    struct sl_test_db f;
     set_up(&f);
     struct append a = {.e = {.type = SL_EVENT_RUN_QUEUED}};
     SL_CHECK_ERR(sl_db_tx(f.db, append_then_fail, &a, &f.err), SL_EFAILED, f.err, "the change");
     int64_t last = -1;
     SL_CHECK_OK(sl_bus_last(f.db, &last, &f.err), f.err);
     SL_CHECK_EQ_INT(last, 0);
-    tear_down(&f);
+    sl_test_db_close(&f);
 }
 
 SL_TEST(core_bus_bus, append__payload_at_limit_and_one_past)
 {
-    struct fixture f;
+    struct sl_test_db f;
     set_up(&f);
     size_t overhead = strlen("{\"x\":\"\"}");
     char *text = calloc(1, SL_BUS_PAYLOAD_MAX + 1);
@@ -133,12 +116,12 @@ SL_TEST(core_bus_bus, append__payload_at_limit_and_one_past)
     subject[SL_BUS_SUBJECT_MAX] = 's';
     subject[SL_BUS_SUBJECT_MAX + 1] = '\0';
     SL_CHECK_ERR(sl_db_tx(f.db, append_fn, &a, &f.err), SL_ELIMIT, f.err, "the subject");
-    tear_down(&f);
+    sl_test_db_close(&f);
 }
 
 SL_TEST(core_bus_bus, read__after_run_and_stop)
 {
-    struct fixture f;
+    struct sl_test_db f;
     set_up(&f);
     int64_t ids[6];
     for (int i = 0; i < 6; i++) {
@@ -155,12 +138,12 @@ SL_TEST(core_bus_bus, read__after_run_and_stop)
     g = (struct got){.stop_after = 3};
     SL_CHECK_EQ_INT(read_all(&f, 0, NULL, &g), 5);
     SL_CHECK_EQ_INT(g.n, 3);
-    tear_down(&f);
+    sl_test_db_close(&f);
 }
 
 SL_TEST(core_bus_bus, read__type_of_a_newer_writer__is_passed_over)
 {
-    struct fixture f;
+    struct sl_test_db f;
     set_up(&f);
     SL_CHECK_OK(
         sl_db_exec(f.db, &f.err, SL_SQL("INSERT INTO event(ts, type) VALUES (1, 'x.y')"), ""),
@@ -170,7 +153,7 @@ SL_TEST(core_bus_bus, read__type_of_a_newer_writer__is_passed_over)
     SL_CHECK_EQ_INT(read_all(&f, 0, NULL, &g), 0);
     SL_CHECK_EQ_INT(g.n, 1);
     SL_CHECK_EQ_INT(g.ids[0], id);
-    tear_down(&f);
+    sl_test_db_close(&f);
 }
 
 struct cursor {
@@ -189,7 +172,7 @@ static int prune(struct sl_db *db, void *arg, struct sl_err *err)
 
 SL_TEST(core_bus_bus, cursor__moves_forward_only__and_replays_after_a_restart)
 {
-    struct fixture f;
+    struct sl_test_db f;
     set_up(&f);
     int64_t at = -1;
     SL_CHECK_OK(sl_bus_cursor_get(f.db, "web", &at, &f.err), f.err);
@@ -208,12 +191,12 @@ SL_TEST(core_bus_bus, cursor__moves_forward_only__and_replays_after_a_restart)
     struct got g = {0};
     SL_CHECK_EQ_INT(read_all(&f, at, NULL, &g), 0);
     SL_CHECK_EQ_INT(g.n, 2);
-    tear_down(&f);
+    sl_test_db_close(&f);
 }
 
 SL_TEST(core_bus_bus, prune__keeps_what_a_subscriber_has_not_passed__and_the_newest)
 {
-    struct fixture f;
+    struct sl_test_db f;
     set_up(&f);
     for (int i = 0; i < 5; i++) {
         (void)add(&f, SL_EVENT_RUN_STARTED, NULL, i);
@@ -228,7 +211,7 @@ SL_TEST(core_bus_bus, prune__keeps_what_a_subscriber_has_not_passed__and_the_new
     SL_CHECK_OK(sl_db_tx(f.db, prune, &deleted, &f.err), f.err);
     SL_CHECK_EQ_INT(deleted, 2);
     SL_CHECK_EQ_INT(add(&f, SL_EVENT_RUN_STARTED, NULL, 9), 6); /* no id comes again */
-    tear_down(&f);
+    sl_test_db_close(&f);
 }
 
 SL_TEST(core_bus_bus, names__round_trip_and_are_sorted)

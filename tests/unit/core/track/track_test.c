@@ -8,29 +8,12 @@
 #include <stdlib.h>
 
 #include "core/track/track.h"
-#include "tests/support/sl_test.h"
+#include "tests/support/sl_test_db.h"
 
-struct fixture {
-    char *dir, *path;
-    struct sl_db *db;
-    struct sl_err err;
-};
-
-static void set_up(struct fixture *f)
+static void set_up(struct sl_test_db *f)
 {
-    *f = (struct fixture){0};
-    f->dir = sl_test_tmpdir();
-    f->path = sl_test_path(f->dir, "sluice.db");
-    const struct sl_schema *list[] = {&sl_track_schema};
-    SL_CHECK_OK(sl_db_open(f->path, SL_DB_RW, &f->db, &f->err), f->err);
-    SL_CHECK_OK(sl_db_migrate(f->db, list, 1, &f->err), f->err);
-}
-
-static void tear_down(struct fixture *f)
-{
-    sl_db_close(f->db);
-    free(f->path);
-    sl_test_rmdir(f->dir);
+    static const struct sl_schema *const schemas[] = {&sl_track_schema};
+    sl_test_db_open(f, schemas, 1);
 }
 
 static int append_fn(struct sl_db *db, void *arg, struct sl_err *err)
@@ -54,7 +37,7 @@ static struct sl_track_batch batch_of(const struct sl_point *points, size_t n)
                                    .offset_from = SL_TRACK_NO_OFFSET};
 }
 
-static void append(struct fixture *f, const struct sl_point *points, size_t n)
+static void append(struct sl_test_db *f, const struct sl_point *points, size_t n)
 {
     struct sl_track_batch b = batch_of(points, n);
     SL_CHECK_OK(sl_db_tx(f->db, append_fn, &b, &f->err), f->err);
@@ -87,7 +70,7 @@ static int keep_bucket(const struct sl_bucket *b, void *arg)
     return 0;
 }
 
-static int64_t only_series(struct fixture *f, const char *attempt)
+static int64_t only_series(struct sl_test_db *f, const char *attempt)
 {
     struct seen seen = {0};
     SL_CHECK_OK(sl_track_series(f->db, NULL, attempt, keep_series, &seen, &f->err), f->err);
@@ -97,7 +80,7 @@ static int64_t only_series(struct fixture *f, const char *attempt)
 
 SL_TEST(core_track_track, append__series__latest_min_max_and_counted_steps)
 {
-    struct fixture f;
+    struct sl_test_db f;
     set_up(&f);
     const struct sl_point first[] = {{.key = "loss", .value = 3},
                                      {.key = "loss", .value = 1},
@@ -134,24 +117,24 @@ SL_TEST(core_track_track, append__series__latest_min_max_and_counted_steps)
         SL_CHECK_EQ_INT(h.b[i].count, 1);
     }
     SL_CHECK(isnan(h.b[2].last) && isnan(h.b[2].mean) && h.b[2].count_nan == 1);
-    tear_down(&f);
+    sl_test_db_close(&f);
 }
 
 SL_TEST(core_track_track, append__only_nan__has_no_min_or_max)
 {
-    struct fixture f;
+    struct sl_test_db f;
     set_up(&f);
     const struct sl_point p = {.key = "loss", .value = NAN};
     append(&f, &p, 1);
     struct seen seen = {0};
     SL_CHECK_OK(sl_track_series(f.db, NULL, "a1", keep_series, &seen, &f.err), f.err);
     SL_CHECK(isnan(seen.s[0].last) && isnan(seen.s[0].min) && isnan(seen.s[0].max));
-    tear_down(&f);
+    sl_test_db_close(&f);
 }
 
 SL_TEST(core_track_track, append__names_that_join_alike__are_other_series)
 {
-    struct fixture f;
+    struct sl_test_db f;
     set_up(&f);
     const struct sl_point p[] = {{.key = "ab", .value = 1},
                                  {.key = "a", .slice = "b", .value = 2},
@@ -162,12 +145,12 @@ SL_TEST(core_track_track, append__names_that_join_alike__are_other_series)
     struct seen seen = {0};
     SL_CHECK_OK(sl_track_series(f.db, NULL, "a1", keep_series, &seen, &f.err), f.err);
     SL_CHECK_EQ_INT(seen.n, 5);
-    tear_down(&f);
+    sl_test_db_close(&f);
 }
 
 SL_TEST(core_track_track, offset__moves_with_the_rows__and_a_batch_read_twice_is_stored_once)
 {
-    struct fixture f;
+    struct sl_test_db f;
     set_up(&f);
     const struct sl_point p = {.key = "loss", .value = 1};
     struct sl_track_batch b = batch_of(&p, 1);
@@ -191,12 +174,12 @@ SL_TEST(core_track_track, offset__moves_with_the_rows__and_a_batch_read_twice_is
     struct seen seen = {0};
     SL_CHECK_OK(sl_track_series(f.db, NULL, "a1", keep_series, &seen, &f.err), f.err);
     SL_CHECK_EQ_INT(seen.s[0].count, 2);
-    tear_down(&f);
+    sl_test_db_close(&f);
 }
 
 SL_TEST(core_track_track, history__downsampled__covers_every_point_once)
 {
-    struct fixture f;
+    struct sl_test_db f;
     set_up(&f);
     struct sl_point p[100];
     for (int i = 0; i < 100; i++) { /* two series interleaved */
@@ -224,12 +207,12 @@ SL_TEST(core_track_track, history__downsampled__covers_every_point_once)
     struct hist h = {0};
     SL_CHECK_ERR(sl_track_history(f.db, 999, 10, keep_bucket, &h, &f.err), SL_ENOTFOUND, f.err,
                  "no metric series 999");
-    tear_down(&f);
+    sl_test_db_close(&f);
 }
 
 SL_TEST(core_track_track, append__series_at_limit_and_one_past)
 {
-    struct fixture f;
+    struct sl_test_db f;
     set_up(&f);
     const struct sl_point p = {.key = "first", .value = 1};
     append(&f, &p, 1);
@@ -247,7 +230,7 @@ SL_TEST(core_track_track, append__series_at_limit_and_one_past)
     struct sl_track_batch b = batch_of(&over, 1);
     SL_CHECK_ERR(sl_db_tx(f.db, append_fn, &b, &f.err), SL_ELIMIT, f.err,
                  "more than 100000 metric series in one attempt");
-    tear_down(&f);
+    sl_test_db_close(&f);
 }
 
 static int eval_fn(struct sl_db *db, void *arg, struct sl_err *err)
@@ -255,7 +238,7 @@ static int eval_fn(struct sl_db *db, void *arg, struct sl_err *err)
     return sl_eval_add(db, arg, err);
 }
 
-static void evaluate(struct fixture *f, const char *attempt, const char *key, const char *slice,
+static void evaluate(struct sl_test_db *f, const char *attempt, const char *key, const char *slice,
                      double value)
 {
     struct sl_eval e = {.model_digest = "sha256:m",
@@ -284,7 +267,7 @@ static int keep_eval(const struct sl_eval *e, void *arg)
 
 SL_TEST(core_track_eval, latest__is_the_set_of_one_attempt)
 {
-    struct fixture f;
+    struct sl_test_db f;
     set_up(&f);
     struct sl_eval pair = {.model_digest = "sha256:m", .dataset_digest = "sha256:d"};
     struct evals got = {0};
@@ -304,12 +287,12 @@ SL_TEST(core_track_eval, latest__is_the_set_of_one_attempt)
     pair.attempt_id = "a3";
     SL_CHECK_ERR(sl_eval_latest(f.db, &pair, keep_eval, &got, &f.err), SL_ENOTFOUND, f.err,
                  "attempt a3 did not evaluate");
-    tear_down(&f);
+    sl_test_db_close(&f);
 }
 
 SL_TEST(core_track_eval, add__nan_and_bad_keys)
 {
-    struct fixture f;
+    struct sl_test_db f;
     set_up(&f);
     evaluate(&f, "a1", "auc", NULL, NAN);
     struct sl_eval pair = {.model_digest = "sha256:m", .dataset_digest = "sha256:d"};
@@ -327,5 +310,5 @@ SL_TEST(core_track_eval, add__nan_and_bad_keys)
     SL_CHECK_ERR(sl_db_tx(f.db, eval_fn, &e, &f.err), SL_ELIMIT, f.err, "at most 250 bytes");
     e.key = "";
     SL_CHECK_ERR(sl_db_tx(f.db, eval_fn, &e, &f.err), SL_EINVAL, f.err, "an empty key");
-    tear_down(&f);
+    sl_test_db_close(&f);
 }
