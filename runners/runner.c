@@ -22,6 +22,8 @@ static const char *const class_names[SL_CLASS_COUNT] = {
     [SL_CLASS_NEVER_STARTED] = "never_started",
     [SL_CLASS_LOST] = "lost",
     [SL_CLASS_INFRA] = "infra",
+    [SL_CLASS_STALLED] = "stalled",
+    [SL_CLASS_DISK] = "disk",
 };
 
 static const char *const mode_names[] = {
@@ -55,6 +57,11 @@ bool sl_runner_class_parse(const char *name, enum sl_runner_class *ret)
         }
     }
     return false;
+}
+
+const char *sl_isolation_name(enum sl_isolation level)
+{
+    return level == SL_ISOLATION_STRICT ? "strict" : "none";
 }
 
 const char *sl_cgroup_mode_name(enum sl_cgroup_mode mode)
@@ -99,6 +106,7 @@ json_t *sl_attempt_identity_json(const struct sl_attempt_identity *identity)
     sl_json_set_i64(o, "start_time", (int64_t)identity->start_time);
     sl_json_set_str(o, "mode", sl_cgroup_mode_name(identity->mode));
     sl_json_set_str(o, "cgroup", identity->cgroup);
+    sl_json_set_str(o, "isolation", identity->isolation);
     return o;
 }
 
@@ -125,6 +133,9 @@ int sl_attempt_identity_parse(const json_t *value, struct sl_attempt_identity *r
     if (rc < 0) {
         return rc;
     }
+    /* Attempts journaled before there were sandboxes have none. */
+    (void)snprintf(id.isolation, sizeof(id.isolation), "%s",
+                   sl_json_str(value, "isolation", sl_isolation_name(SL_ISOLATION_NONE)));
     if (!sl_id_valid(id.attempt_id) || !sl_id_valid(id.nonce)) {
         return sl_err_set(err, SL_EINVAL, "attempt identity: '%s' is not 32 lowercase hex digits",
                           sl_id_valid(id.attempt_id) ? "nonce" : "attempt_id");
@@ -169,11 +180,16 @@ static int check_limits(const struct sl_attempt_limits *l, struct sl_err *err)
     if (l->grace_ms < 0 || l->grace_ms > SL_RUNNER_GRACE_MS_MAX) {
         return sl_err_set(err, SL_EINVAL, "grace_ms: %lld is out of range", (long long)l->grace_ms);
     }
-    if (l->cpu_milli < 0 || l->pids < 0 || l->mem_bytes > (uint64_t)INT64_MAX) {
+    if (l->stall_ms < 0 || l->stall_ms > SL_RUNNER_TIMEOUT_MAX) {
+        return sl_err_set(err, SL_EINVAL, "stall_ms: %lld is out of range", (long long)l->stall_ms);
+    }
+    if (l->cpu_milli < 0 || l->pids < 0 || l->mem_bytes > (uint64_t)INT64_MAX ||
+        l->disk_bytes > (uint64_t)INT64_MAX) {
         return sl_err_set(err, SL_EINVAL, "%s: out of range",
-                          l->cpu_milli < 0 ? "cpu_milli"
-                          : l->pids < 0    ? "pids"
-                                           : "mem_bytes");
+                          l->cpu_milli < 0                      ? "cpu_milli"
+                          : l->pids < 0                         ? "pids"
+                          : l->disk_bytes > (uint64_t)INT64_MAX ? "disk_bytes"
+                                                                : "mem_bytes");
     }
     return 0;
 }
@@ -187,6 +203,57 @@ static bool is_inside(const char *path)
         }
     }
     return path[0] != '/' && path[0] != '\0';
+}
+
+static int check_box(const struct sl_attempt_sandbox *box, size_t *bytes, struct sl_err *err)
+{
+    if (box->n_binds > SL_RUNNER_BINDS_MAX) {
+        return sl_err_set(err, SL_ELIMIT, "sandbox: more than %d binds", SL_RUNNER_BINDS_MAX);
+    }
+    for (size_t i = 0; i < box->n_binds; i++) {
+        const char *path = box->binds[i].path;
+        if (path == NULL || (path[0] == '/' ? !is_inside(path + 1) : !is_inside(path)) ||
+            strlen(path) > SL_RUNNER_PATH_MAX) {
+            return sl_err_set(err, SL_EINVAL, "sandbox: '%.200s' is no path to bind",
+                              path != NULL ? path : "");
+        }
+        *bytes += 2 * strlen(path) + 64; /* its words for the shim */
+    }
+    for (size_t i = 0; box->devices != NULL && box->devices[i] != NULL; i++) {
+        if (i >= SL_RUNNER_BINDS_MAX || strncmp(box->devices[i], "/dev/", 5) != 0 ||
+            !is_inside(box->devices[i] + 1)) {
+            return sl_err_set(err, SL_EINVAL, "sandbox: '%.200s' is no device node",
+                              box->devices[i]);
+        }
+    }
+    return 0;
+}
+
+static int check_secrets(const struct sl_attempt_spec *spec, size_t *bytes, struct sl_err *err)
+{
+    if (spec->n_secrets > SL_RUNNER_SECRETS_MAX) {
+        return sl_err_set(err, SL_ELIMIT, "secrets: more than %d", SL_RUNNER_SECRETS_MAX);
+    }
+    for (size_t i = 0; i < spec->n_secrets; i++) {
+        const struct sl_attempt_secret *s = &spec->secrets[i];
+        if (s->name == NULL || s->name[0] == '\0' || strchr(s->name, '=') != NULL) {
+            return sl_err_set(err, SL_EINVAL, "secrets: one has no name that a variable can have");
+        }
+        if (s->len > SL_RUNNER_SECRET_BYTES) {
+            return sl_err_set(err, SL_ELIMIT, "secrets: '%.100s' is longer than %lu bytes", s->name,
+                              SL_RUNNER_SECRET_BYTES);
+        }
+        if (!s->as_file && s->len > 0 && memchr(s->value, '\0', s->len) != NULL) {
+            return sl_err_set(err, SL_EINVAL,
+                              "secrets: '%.100s' holds a NUL byte, so it can only be a file",
+                              s->name);
+        }
+        *bytes += 2 * s->len + strlen(s->name) + 32; /* written as hex */
+    }
+    return *bytes > SL_RUNNER_SPEC_MAX
+               ? sl_err_set(err, SL_ELIMIT, "command, environment and secrets exceed %lu bytes",
+                            SL_RUNNER_SPEC_MAX)
+               : 0;
 }
 
 int sl_attempt_spec_check(const struct sl_attempt_spec *spec, struct sl_err *err)
@@ -215,5 +282,7 @@ int sl_attempt_spec_check(const struct sl_attempt_spec *spec, struct sl_err *err
     size_t bytes = 0;
     int rc = check_list("argv", spec->argv, SL_RUNNER_ARGV_MAX, &bytes, err);
     rc = rc < 0 ? rc : check_list("env", spec->env, SL_RUNNER_ENV_MAX, &bytes, err);
+    rc = rc < 0 ? rc : check_box(&spec->sandbox, &bytes, err);
+    rc = rc < 0 ? rc : check_secrets(spec, &bytes, err);
     return rc < 0 ? rc : check_limits(&spec->limits, err);
 }

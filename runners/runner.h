@@ -26,18 +26,25 @@ struct sl_loop;
 #define SL_RUNNER_GRACE_MS     10000              /* default between TERM and KILL */
 #define SL_RUNNER_GRACE_MS_MAX (3600LL * 1000)    /* longest grace */
 #define SL_RUNNER_TIMEOUT_MAX  (366LL * 86400000) /* longest time limit, ms */
+#define SL_RUNNER_BINDS_MAX    256                /* binds of a sandbox; its devices */
+#define SL_RUNNER_BOX_ENV_MAX  2000               /* variables of a shut-in step */
+#define SL_RUNNER_SECRETS_MAX  64                 /* secrets of a step */
+#define SL_RUNNER_SECRET_BYTES 65536UL            /* bytes of one secret */
+#define SL_ISOLATION_TEXT      96
 
 /** How an attempt ended. Names (sl_runner_class_name) are stored in exit records and journals. */
 enum sl_runner_class {
-    SL_CLASS_EXIT,          /* ended by itself with exit_code (0 is success) */
-    SL_CLASS_SIGNAL,        /* ended by a signal that nobody here sent */
-    SL_CLASS_TIMEOUT,       /* its time limit passed */
-    SL_CLASS_OOM,           /* the kernel killed in it for its memory limit, and it failed */
-    SL_CLASS_CANCELLED,     /* cancel was asked for */
+    SL_CLASS_EXIT,      /* ended by itself with exit_code (0 is success) */
+    SL_CLASS_SIGNAL,    /* ended by a signal; `reason` says when that was for its processes limit */
+    SL_CLASS_TIMEOUT,   /* its time limit passed */
+    SL_CLASS_OOM,       /* it was killed for its memory limit, and failed */
+    SL_CLASS_CANCELLED, /* cancel was asked for */
     SL_CLASS_EXEC_FAILED,   /* the program could not be executed; `reason` says why */
     SL_CLASS_NEVER_STARTED, /* provably nothing of the step ran */
     SL_CLASS_LOST,          /* it may have run; how it ended cannot be known */
     SL_CLASS_INFRA,         /* the runner's own failure; `reason` says which */
+    SL_CLASS_STALLED,       /* its log and metrics did not grow for limits.stall_ms */
+    SL_CLASS_DISK,          /* it wrote more than limits.disk_bytes */
     SL_CLASS_COUNT
 };
 const char *sl_runner_class_name(enum sl_runner_class c);
@@ -60,6 +67,38 @@ struct sl_attempt_limits {
     int cpu_milli;          /* 0: none; 1000 is one CPU's time */
     int pids;               /* 0: none */
     uint64_t log_bytes_max; /* 0: none; output beyond it is dropped and counted */
+    int64_t stall_ms;    /* 0: none; log and metrics.jsonl may stand still this long, then TERM */
+    uint64_t disk_bytes; /* 0: none; growth of attempt_dir (inputs apart) and checkpoint_dir */
+};
+
+/** How far a step is shut in. Names: sl_isolation_name. */
+enum sl_isolation {
+    SL_ISOLATION_NONE, /* a process like any other, of our user */
+    SL_ISOLATION_STRICT /* bubblewrap: sees nothing but what it was given; refused where it cannot be */
+};
+const char *sl_isolation_name(enum sl_isolation level);
+
+/** A path that a shut-in step sees at the same place. What is not there when it starts is left out. */
+struct sl_sandbox_bind {
+    const char *path; /* absolute, or below attempt_dir */
+    bool writable;
+};
+
+struct sl_attempt_sandbox {
+    enum sl_isolation level;
+    bool network; /* keeps the machine's network; else loopback only */
+    const struct sl_sandbox_bind
+        *binds; /* inputs, environment, work, outputs: nothing is implied */
+    size_t n_binds;
+    const char *const *devices; /* device nodes, absolute, NULL-terminated; NULL: none */
+};
+
+/** A secret for the step: never in argv, environment or files of anybody but the step. */
+struct sl_attempt_secret {
+    const char *name;  /* variable */
+    const void *value; /* no NUL bytes when it is a variable */
+    size_t len;
+    bool as_file; /* the variable holds the path of a file in memory, for the step's user alone */
 };
 
 /** What to run. Borrowed during start only. */
@@ -72,6 +111,10 @@ struct sl_attempt_spec {
     const char *const *argv; /* NULL-terminated; argv[0] with a slash, or looked up in env's PATH */
     const char *const *env;  /* the complete environment, NULL-terminated */
     struct sl_attempt_limits limits;
+    struct sl_attempt_sandbox sandbox;
+    const char *checkpoint_dir;              /* absolute; NULL: none. Counts for disk_bytes */
+    const struct sl_attempt_secret *secrets; /* masked in the log; wiped after use */
+    size_t n_secrets;
     mode_t umask;      /* 0: 022 */
     bool durable_exit; /* sync marker and exit record to disk (effects: external) */
 };
@@ -87,6 +130,7 @@ struct sl_attempt_identity {
     uint64_t start_time; /* of the shim: clock ticks since boot */
     enum sl_cgroup_mode mode;
     char cgroup[1024]; /* absolute directories of the cgroups, ":"-separated; "" when none */
+    char isolation[SL_ISOLATION_TEXT]; /* "none", or the level and what enforces it */
 };
 /** To and from the journal's JSON. parse: -SL_EINVAL naming the field. */
 json_t *sl_attempt_identity_json(const struct sl_attempt_identity *identity);
@@ -123,6 +167,8 @@ enum sl_runner_cap {
     SL_RUNNER_CAP_PROCESSES = 1, /* runs real programs and writes log and exit files */
     SL_RUNNER_CAP_ADOPT = 2,     /* attempts outlive the engine */
     SL_RUNNER_CAP_GPU = 4,
+    SL_RUNNER_CAP_SANDBOX =
+        8, /* knows sandboxes; facts' "sandbox" says whether this machine does */
 };
 
 struct sl_runner_config {
@@ -148,8 +194,9 @@ struct sl_runner_ops {
     /**
      * Creates the attempt, blocked before its first instruction, and fills attempt->identity.
      *
-     * @return 0; -SL_EINVAL or -SL_ELIMIT for a bad spec (field named); -SL_EBUSY, -SL_EIO,
-     *         -SL_ENOSPACE when the machine refuses. On failure nothing is left behind.
+     * @return 0; -SL_EINVAL or -SL_ELIMIT for a bad spec (field named); -SL_EREFUSED when the
+     *         isolation asked for cannot be had; -SL_EBUSY, -SL_EIO, -SL_ENOSPACE when the machine
+     *         refuses. On failure nothing is left behind.
      * Thread: any. Blocks: until the shim is executed (well below a millisecond).
      */
     int (*start)(struct sl_runner *runner, const struct sl_attempt_spec *spec,

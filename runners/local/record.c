@@ -74,6 +74,10 @@ static void explain(struct sl_attempt_result *r)
         (void)snprintf(r->reason, sizeof(r->reason), "ran over its timeout and was stopped");
     } else if (r->class == SL_CLASS_OOM) {
         (void)snprintf(r->reason, sizeof(r->reason), "ran out of memory and was killed");
+    } else if (r->class == SL_CLASS_STALLED) {
+        (void)snprintf(r->reason, sizeof(r->reason), "wrote nothing for too long and was stopped");
+    } else if (r->class == SL_CLASS_DISK) {
+        (void)snprintf(r->reason, sizeof(r->reason), "wrote more than its disk quota");
     } else if (r->class == SL_CLASS_CANCELLED) {
         (void)snprintf(r->reason, sizeof(r->reason), "cancelled while it ran");
     } else if (r->class == SL_CLASS_SIGNAL && name != NULL) {
