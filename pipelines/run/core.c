@@ -56,6 +56,7 @@ void sl_core_free(struct sl_core *c)
         free(c->unrecorded.items[i]);
     }
     sl_vec_free(&c->unrecorded);
+    sl_vec_free(&c->deadlines);
     sl_sched_free(c->sched);
     free(c);
 }
@@ -181,6 +182,7 @@ void sl_core_remove_run(struct sl_core *c, struct sl_core_run *r)
     SL_ASSERT(*at == r);
     *at = r->next;
     sl_flight_forget_run(c, r);
+    sl_core_forget_deadlines(c, r);
     sl_sched_remove_run(c->sched, r->sched);
     for (uint32_t i = 0; i < r->plan->n_steps; i++) {
         free(r->steps[i].key_record);
@@ -223,8 +225,9 @@ bool sl_core_halted(const struct sl_core *c)
 
 static bool is_idle(const struct sl_core_step *s)
 {
-    return !sl_step_state_final(s->state) && (s->phase == PH_NONE || s->phase == PH_PARKED ||
-                                              s->phase == PH_WANTED || s->phase == PH_BACKOFF);
+    return !sl_step_state_final(s->state) &&
+           (s->phase == PH_NONE || s->phase == PH_PARKED || s->phase == PH_WANTED ||
+            s->phase == PH_BACKOFF || s->phase == PH_AWAITING);
 }
 
 void sl_core_cancel(struct sl_core_run *r, const char *who)
@@ -276,8 +279,9 @@ static bool called_off(const struct sl_core_run *r, uint32_t step, const char **
 
 /* ---- from needs to attempt ---------------------------------------------------------------------- */
 
-static void decide(struct sl_core *c, struct sl_core_run *r, uint32_t step)
+void sl_core_decide(struct sl_core_run *r, uint32_t step)
 {
+    struct sl_core *c = r->core;
     const char *reason = NULL;
     if (sl_step_state_final(r->steps[step].state)) {
         return;
@@ -287,6 +291,7 @@ static void decide(struct sl_core *c, struct sl_core_run *r, uint32_t step)
         return;
     }
     r->steps[step].phase = PH_DECIDING;
+    r->steps[step].ask_again = false;
     c->io->decide(c->data, r, step);
 }
 
@@ -329,6 +334,12 @@ void sl_core_decided(struct sl_core_run *r, uint32_t step, struct sl_decision *d
         sl_core_end_step(r, step, SL_STEP_CACHED, d->reason, d);
         return;
     case SL_DECIDE_FAIL: sl_core_end_step(r, step, SL_STEP_FAILED, d->reason, NULL); return;
+    case SL_DECIDE_WAIT: sl_core_await(r, step, d); return;
+    case SL_DECIDE_DONE:
+        sl_core_end_step(r, step, d->unchanged ? SL_STEP_UNCHANGED : SL_STEP_SUCCEEDED, d->reason,
+                         NULL);
+        return;
+    case SL_DECIDE_REFUSE: sl_core_end_step(r, step, SL_STEP_REFUSED, d->reason, NULL); return;
     }
 }
 
@@ -506,17 +517,20 @@ static void pick_all(struct sl_core *c)
         struct sl_sched_item item = sl_sched_next(c->sched);
         switch (item.kind) {
         case SL_PICK_NONE: return;
-        case SL_PICK_DECIDE: decide(c, item.run_data, item.step); break;
+        case SL_PICK_DECIDE: sl_core_decide(item.run_data, item.step); break;
         case SL_PICK_START: start_attempt(c, item.run_data, item.step); break;
         }
     }
 }
 
-/** Queues backoffs that are due, and asks to be woken for the next. */
+/** Meets deadlines, queues backoffs that are due, and asks to be woken for the next. */
 static void tick(struct sl_core *c)
 {
+    int64_t now_ms = c->io->now_ms(c->data);
+    int64_t due_ms = sl_core_meet_deadlines(c, now_ms);
     int64_t next_ms = -1;
-    sl_sched_tick(c->sched, c->io->now_ms(c->data), &next_ms);
+    sl_sched_tick(c->sched, now_ms, &next_ms);
+    next_ms = next_ms < 0 || (due_ms >= 0 && due_ms < next_ms) ? due_ms : next_ms;
     if (next_ms >= 0) {
         c->io->wake_at(c->data, next_ms);
     }

@@ -51,12 +51,23 @@ struct sl_core_attempt {
 };
 
 /** What the host decided about a step whose needs have ended. */
-enum sl_decide { SL_DECIDE_RUN, SL_DECIDE_SKIP, SL_DECIDE_OMIT, SL_DECIDE_CACHED, SL_DECIDE_FAIL };
+enum sl_decide {
+    SL_DECIDE_RUN,
+    SL_DECIDE_SKIP,
+    SL_DECIDE_OMIT,
+    SL_DECIDE_CACHED,
+    SL_DECIDE_FAIL,
+    SL_DECIDE_WAIT,  /* people are asked: the step awaits them, until until_ms */
+    SL_DECIDE_DONE,  /* it has succeeded (or is `unchanged`) without an attempt */
+    SL_DECIDE_REFUSE /* a person or a policy said no, without an attempt */
+};
 struct sl_decision {
     enum sl_decide kind;
     char reason[300];
     bool has_key;
-    bool share; /* an identical step in flight may serve it: it waits for that one */
+    bool share;       /* an identical step in flight may serve it: it waits for that one */
+    bool unchanged;   /* DONE: what it asks for was so already */
+    int64_t until_ms; /* WAIT: when it is decided anew by itself; 0 never */
     struct sl_digest key;
     char *key_record;             /* canonical JSON, heap; the core takes it */
     struct sl_artifact *outputs;  /* CACHED: parallel to the step's outputs; arena of the run */
@@ -70,6 +81,8 @@ struct sl_core_step {
     int attempts;
     int free_starts; /* attempts that never ran: they cost no retry */
     int64_t not_before_ms;
+    int64_t deadline_ms;         /* when the core comes back to it; 0 never */
+    bool ask_again;              /* while it is being decided: something changed meanwhile */
     struct sl_core_attempt *att; /* the live one */
     struct sl_artifact *outputs; /* parallel to spec outputs once ended well */
     char *key_record;            /* of the latest decision */
@@ -105,7 +118,7 @@ struct sl_jentry {
     int from, to; /* states of the machine in question */
     struct sl_core_attempt *att;
     int64_t ts_ms;
-    int64_t not_before_ms; /* SL_J_STEP to backoff */
+    int64_t not_before_ms; /* SL_J_STEP to backoff; to awaiting: until when, or 0 */
     int attempts;
     struct sl_artifact *outputs;
     const char *key_record; /* SL_J_STEP; borrowed from the step */
@@ -177,6 +190,11 @@ void sl_core_remove_run(struct sl_core *c, struct sl_core_run *r);
 
 /** Asks for the end of a run. Idempotent. finally steps still run. */
 void sl_core_cancel(struct sl_core_run *r, const char *who);
+
+/** What an awaiting step waits for may have happened: it is decided anew. Any other step: no effect. */
+void sl_core_ask_again(struct sl_core_run *r, uint32_t step);
+/** True when nothing of the run can go on until somebody decides about an awaiting step. After a pump. */
+bool sl_core_only_awaits(const struct sl_core_run *r);
 
 /* ---- answers and events ------------------------------------------------------------------------ */
 

@@ -170,8 +170,12 @@ void sl_core_end_step(struct sl_core_run *r, uint32_t step, enum sl_step_state t
     s->state = to;
     s->phase = PH_NONE;
     s->att = NULL;
+    s->deadline_ms = 0;
     count_result(r, to);
     sl_sched_ended(r->core->sched, r->sched, step, to == SL_STEP_FAILED);
+    if (to == SL_STEP_FAILED) {
+        sl_core_release_group(r, step);
+    }
     sl_core_run_check_done(r);
 }
 

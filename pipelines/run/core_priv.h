@@ -10,9 +10,10 @@
  * Phase of a step, in memory:
  *
  *   NONE ──► DECIDING ──► WANTED ──► LIVE ──► NONE (ended, or back through BACKOFF to WANTED)
- *                 └─► PARKED (an identical step is in flight) ──► DECIDING
+ *                 ├─► PARKED (an identical step is in flight) ──► DECIDING
+ *                 └─► AWAITING (people are asked) ──► DECIDING
  */
-enum step_phase { PH_NONE, PH_DECIDING, PH_PARKED, PH_WANTED, PH_LIVE, PH_BACKOFF };
+enum step_phase { PH_NONE, PH_DECIDING, PH_PARKED, PH_WANTED, PH_LIVE, PH_BACKOFF, PH_AWAITING };
 
 /* Phase of an attempt: STARTING ──► RECORDING ──► RUNNING ──► COLLECTING ──► OVER */
 enum attempt_phase { AT_STARTING, AT_RECORDING, AT_RUNNING, AT_COLLECTING, AT_OVER };
@@ -30,6 +31,13 @@ struct flight {
     UT_hash_handle hh;
 };
 
+/** When the core comes back to a step by itself. Counts only while it is the step's deadline. */
+struct deadline {
+    int64_t at_ms;
+    struct sl_core_run *run;
+    uint32_t step;
+};
+
 struct sl_core {
     const struct sl_core_io *io;
     void *data;
@@ -38,6 +46,7 @@ struct sl_core {
     struct sl_journal *batch;
     struct flight *flights;
     SL_VEC(struct sl_core_attempt *) unrecorded; /* over, but their end could not be journaled */
+    SL_VEC(struct deadline) deadlines;           /* a heap: core_wait.c */
     bool halted;
     bool pumping;
     bool postponed; /* a picked step went back to wait for its time */
@@ -52,6 +61,20 @@ void sl_core_end_step(struct sl_core_run *r, uint32_t step, enum sl_step_state t
 /** The attempt is over with this outcome: retry, or end its step. */
 void sl_core_end_attempt(struct sl_core_attempt *a, const struct sl_outcome *o);
 void sl_core_run_check_done(struct sl_core_run *r);
+
+/** The step's needs have ended, or it is asked again: calls it off, or has the host decide. */
+void sl_core_decide(struct sl_core_run *r, uint32_t step);
+
+/* core_wait.c */
+/** The core comes back to the step at that time; 0: never. Replaces an earlier deadline. */
+void sl_core_set_deadline(struct sl_core_run *r, uint32_t step, int64_t at_ms);
+/** Deals with deadlines that have passed; returns the next one, or -1. */
+int64_t sl_core_meet_deadlines(struct sl_core *c, int64_t now_ms);
+void sl_core_forget_deadlines(struct sl_core *c, const struct sl_core_run *r);
+/** The decision says to wait for people: journals it, sets the deadline. */
+void sl_core_await(struct sl_core_run *r, uint32_t step, const struct sl_decision *d);
+/** A step failed: instances of its group that await people are decided anew (fail_fast). */
+void sl_core_release_group(struct sl_core_run *r, uint32_t step);
 
 /** True when the step leads (or needs no lead); false when it was parked behind another. */
 bool sl_flight_lead(struct sl_core *c, struct sl_core_run *r, uint32_t step);

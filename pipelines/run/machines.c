@@ -37,6 +37,7 @@ static const struct sl_sm_state step_states[] = {
     [SL_STEP_PENDING] = {"pending", "waits for its needs or for resources", false},
     [SL_STEP_RUNNING] = {"running", "an attempt was journaled and may be executing", false},
     [SL_STEP_BACKOFF] = {"backoff", "an attempt failed; the next one waits", false},
+    [SL_STEP_AWAITING] = {"awaiting_approval", "people were asked; it holds no slot", false},
     [SL_STEP_SUCCEEDED] = {"succeeded", "its outputs are committed", true},
     [SL_STEP_CACHED] = {"cached", "outputs of an identical earlier step were reused", true},
     [SL_STEP_UNCHANGED] = {"unchanged", "what it asks for is already so", true},
@@ -72,6 +73,15 @@ static const struct sl_sm_edge step_edges[] = {
     {SL_STEP_BACKOFF, SL_STEP_OMITTED, "its needs, asked again, no longer suffice"},
     {SL_STEP_BACKOFF, SL_STEP_BACKOFF, "the next attempt could not be started"},
     {SL_STEP_PENDING, SL_STEP_BACKOFF, "the first attempt could not be started"},
+    {SL_STEP_PENDING, SL_STEP_AWAITING, "its needs ended well; people are asked"},
+    {SL_STEP_PENDING, SL_STEP_SUCCEEDED, "done without an attempt: approved, or a message queued"},
+    {SL_STEP_AWAITING, SL_STEP_SUCCEEDED, "approved"},
+    {SL_STEP_AWAITING, SL_STEP_UNCHANGED, "the same was approved already"},
+    {SL_STEP_AWAITING, SL_STEP_REFUSED, "rejected, or its time passed"},
+    {SL_STEP_AWAITING, SL_STEP_FAILED, "what was asked about cannot be read any more"},
+    {SL_STEP_AWAITING, SL_STEP_CANCELLED, "the run was cancelled or its matrix group failed"},
+    {SL_STEP_AWAITING, SL_STEP_SKIPPED, "its condition, asked again, no longer holds"},
+    {SL_STEP_AWAITING, SL_STEP_OMITTED, "its needs, asked again, no longer suffice"},
 };
 
 static const struct sl_sm_state attempt_states[] = {

@@ -23,6 +23,7 @@ enum sl_step_state {
     SL_STEP_PENDING,
     SL_STEP_RUNNING,
     SL_STEP_BACKOFF,
+    SL_STEP_AWAITING, /* somebody has to say yes or no; holds no slot */
     SL_STEP_SUCCEEDED,
     SL_STEP_CACHED,
     SL_STEP_UNCHANGED,

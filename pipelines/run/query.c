@@ -189,6 +189,9 @@ static int overlay_step(const struct sl_step_row *row, void *data, struct sl_err
     if (row->state == SL_STEP_BACKOFF) {
         set_time(o, "next_attempt", row->not_before_ms);
     }
+    if (row->state == SL_STEP_AWAITING && row->not_before_ms > 0) {
+        set_time(o, "until", row->not_before_ms);
+    }
     sl_json_set_str(o, "from_run", row->from_run);
     if (row->has_key) {
         set_digest(o, "cache_key", &row->cache_key);
@@ -423,6 +426,7 @@ static int explain(const struct sl_query *q, const json_t *run, const json_t *st
                         sl_json_bool(run, "final", false) ? "the run ended before it was its turn"
                                                           : "it waits for its needs");
         return 0;
+    case SL_STEP_AWAITING:
     case SL_STEP_UNCHANGED:
     case SL_STEP_SKIPPED:
     case SL_STEP_OMITTED:

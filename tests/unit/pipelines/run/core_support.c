@@ -150,6 +150,13 @@ static void decide(struct rig *r, const struct rig_answer *x)
     } else if (r->cached) {
         d.kind = SL_DECIDE_CACHED;
     }
+    if (d.kind == SL_DECIDE_RUN && r->answer != SL_DECIDE_RUN &&
+        (r->answer_for == NULL || sl_streq(r->answer_for, r->plan->steps[x->step].key))) {
+        d.kind = r->answer;
+        d.until_ms = r->until_ms;
+        d.unchanged = r->unchanged;
+        r->answer = r->then_answer != SL_DECIDE_RUN ? r->then_answer : r->answer;
+    }
     sl_core_decided(x->run, x->step, &d);
 }
 
@@ -195,7 +202,7 @@ void rig_settle(struct rig *r)
     sl_core_pump(r->core);
     while (at < r->queue.n) {
         struct rig_answer x = r->queue.items[at];
-        if (x.kind == RIG_JOURNAL && r->hold_journal) {
+        if ((x.kind == RIG_JOURNAL && r->hold_journal) || (x.kind == RIG_START && r->hold_starts)) {
             at++;
             continue;
         }

@@ -28,6 +28,10 @@ struct rig {
     struct sl_buf
         log; /* "start a#1", "go a#1", "a: pending -> running", "run: running -> failed"; a line each */
     bool hold_journal, disk_full, cannot_start, share, cached;
+    enum sl_decide answer, then_answer; /* other than RUN: how the host decides; then_answer next */
+    const char *answer_for;             /* only for that step; NULL: for each */
+    int64_t until_ms;                   /* WAIT */
+    bool unchanged, hold_starts;
     int halted, runs_over;
 };
 
