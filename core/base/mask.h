@@ -45,20 +45,23 @@ struct sl_mask *sl_mask_init(void *memory, const struct sl_mask_value *values, s
 /** What a stream holds back: the start of a pattern that its next bytes may complete. Zeroed at first. */
 struct sl_mask_stream {
     size_t len;
-    bool masked; /* the last bytes given out were SL_MASK_TEXT: an adjoining piece adds nothing */
+    size_t covered; /* of these, belong to a match that has been replaced already */
+    bool masked; /* the last bytes given out were SL_MASK_TEXT: an adjoining match adds nothing */
     char held[SL_MASK_PIECE_MAX];
 };
+
+#define SL_MASK_ROOM 256 /* bytes that `out` needs beyond those fed */
 
 /**
  * Takes `len` bytes of a stream and gives out what is decided, masked. A newline decides all before it.
  *
- * @param out  len + SL_MASK_PIECE_MAX bytes; must not overlap `in`
- * @return     bytes written to out
+ * @param out  len + SL_MASK_ROOM bytes, also used to work in; must not overlap `in`
+ * @return     bytes given out: never more than were fed and held
  */
 size_t sl_mask_feed(const struct sl_mask *m, struct sl_mask_stream *s, const char *in, size_t len,
                     char *out);
-/** The stream ends: gives out what was held back. `out` has SL_MASK_PIECE_MAX bytes. */
-size_t sl_mask_end(struct sl_mask_stream *s, char *out);
+/** The stream ends: gives out what was held back. `out` has SL_MASK_ROOM bytes. */
+size_t sl_mask_end(const struct sl_mask *m, struct sl_mask_stream *s, char *out);
 
 /** Offset of the first pattern in `data`, or -1. Copies nothing. */
 ptrdiff_t sl_mask_find(const struct sl_mask *m, const char *data, size_t len);
