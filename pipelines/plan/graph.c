@@ -47,6 +47,10 @@ void sl_plan_step_refs(const struct sl_step *s, sl_expr_ref_fn fn, void *data)
     }
     tmpl_refs(s->deploy.model, fn, data);
     tmpl_refs(s->rollback.to, fn, data);
+    tmpl_refs(s->approval.candidate, fn, data);
+    tmpl_refs(s->notify.text, fn, data);
+    tmpl_refs(s->notify.subject, fn, data);
+    tmpl_refs(s->matrix != NULL ? s->matrix->from : NULL, fn, data);
 }
 
 /* ---- needs between written steps ------------------------------------------------------------------ */
@@ -339,6 +343,7 @@ static int expand(struct builder *b)
 int sl_plan_build(const struct sl_spec *spec, const struct sl_param_value *params,
                   struct sl_arena *a, struct sl_diags *diags, const struct sl_plan **ret)
 {
+    spec = sl_plan_add_envs(spec, a);
     size_t n = spec->n_steps;
     struct builder b = {.spec = spec, .a = a, .diags = diags};
     b.plan = SL_ARENA_NEW(a, struct sl_plan);

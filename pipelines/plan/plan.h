@@ -59,7 +59,15 @@ struct sl_plan {
     const uint32_t *group_count; /* ...and how many instances, contiguous */
 };
 
-/** Expands. Errors (expansion over the cap, unknown references in matrix include) go to diags. */
+#define SL_PLAN_ENV_OUTPUT     "wheels" /* of an inserted environment step */
+#define SL_PLAN_ENV_TIMEOUT_MS (2LL * 3600 * 1000)
+
+/** Index in plan->spec->steps of the inserted step that makes the environment which a written step runs in;
+ * -1 when it runs on the host. */
+int sl_plan_env_step(const struct sl_spec *spec, const struct sl_step *s);
+
+/** Expands. plan->spec is the spec with environment steps (struct sl_step.builds) put before those that run in
+ * them; the given one when there are none. Errors (expansion over the cap, unknown references in matrix include) go to diags. */
 int sl_plan_build(const struct sl_spec *spec, const struct sl_param_value *params,
                   struct sl_arena *a, struct sl_diags *diags, const struct sl_plan **ret)
     SL_MUST_CHECK;

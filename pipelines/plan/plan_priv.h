@@ -6,6 +6,9 @@
 
 #define SL_PLAN_ITEM_NAME_MAX 200 /* bytes of one entry of a list input; longer ones go by index */
 
+/** The spec with a step for each environment, which those that run in it need. */
+const struct sl_spec *sl_plan_add_envs(const struct sl_spec *spec, struct sl_arena *a);
+
 /** Index of a written step; -1 when there is none of that name. */
 int sl_plan_spec_index(const struct sl_spec *spec, const char *id);
 

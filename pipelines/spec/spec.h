@@ -27,6 +27,7 @@
 #define SL_SPEC_APPROVERS_MAX   100
 #define SL_SPEC_SECRETS_MAX     100
 #define SL_SPEC_GPU_TYPES_MAX   16
+#define SL_SPEC_GPUS_MAX        1024 /* of one step */
 
 enum sl_param_type { SL_PARAM_STRING, SL_PARAM_INT, SL_PARAM_FLOAT, SL_PARAM_BOOL };
 
@@ -295,7 +296,9 @@ struct sl_step {
     size_t n_code;
     struct sl_resources resources;
     struct sl_retry retry;
-    struct sl_runtime runtime; /* own or the defaults'; host when neither */
+    struct sl_runtime runtime;       /* own or the defaults'; host when neither */
+    const struct sl_runtime *builds; /* a step that the planner inserted: the environment that it
+                                        makes; NULL otherwise */
     struct sl_secret_use *secrets;
     size_t n_secrets;
     struct sl_sandbox_spec sandbox;
