@@ -91,6 +91,8 @@ enum sl_approval_ruling sl_approval_judge(const struct sl_approval_case *c);
 /** Whether `ballots` satisfy `rule`: the rule of an environment is asked this about the votes of a step. */
 bool sl_approval_enough(const struct sl_approval_case *c);
 
+extern const struct sl_schema sl_approval_schema; /* tables approval_request, approval_vote */
+
 /* ---- the store ------------------------------------------------------------------------------------ */
 
 /** What an approval is bound to. */
@@ -128,7 +130,7 @@ struct sl_approval_ask {
 };
 
 /** How an approval stands. */
-struct sl_approval {
+struct sl_approval_status {
     char id[SL_ID_HEX + 1];
     char run_id[SL_ID_HEX + 1]; /* that asked; with `earlier`, another one */
     enum sl_approval_state state;
@@ -144,8 +146,8 @@ struct sl_approval {
  * answers at once; an open request whose digests changed is voided and asked anew; one that is too late is
  * closed as its rule says. In the caller's transaction.
  */
-int sl_approval_ask(struct sl_db *db, const struct sl_approval_ask *ask, struct sl_approval *ret,
-                    struct sl_err *err) SL_MUST_CHECK;
+int sl_approval_ask(struct sl_db *db, const struct sl_approval_ask *ask,
+                    struct sl_approval_status *ret, struct sl_err *err) SL_MUST_CHECK;
 
 struct sl_approval_vote {
     const char *run_id, *step_key;
@@ -160,7 +162,7 @@ struct sl_approval_vote {
 
 struct sl_approval_voted {
     enum sl_approval_ruling ruling;
-    struct sl_approval now;
+    struct sl_approval_status now;
     int given, needed;
     char text[400]; /* the sentence to show: what happened, or why the vote was denied */
 };
@@ -181,7 +183,7 @@ struct sl_approval_need {
     const char *target;
     const char *entity;
     struct sl_digest candidate;
-    struct sl_digest pipeline; /* zero: not asked by a run */
+    struct sl_digest pipeline, code; /* zero: not asked by a run */
     struct sl_approval_rule rule;
     const struct sl_project *project;
     int64_t now_ms;
