@@ -15,6 +15,7 @@
 
 #include "core/base/fs.h"
 #include "core/base/str.h"
+#include "runners/local/leftover.h"
 #include "runners/local/record.h"
 
 #define SHIM_ERRNO_BASE 64 /* exit status of a shim that could not leave a record */
@@ -90,6 +91,19 @@ static int reap_shim(const struct local_attempt *a)
     return end.code;
 }
 
+/* Its cgroups are ended; what was in none is found by its marks. */
+static void end_leftovers(const struct local_attempt *a)
+{
+    char link[40];
+    char dir[SL_PROC_PATH_MAX];
+    (void)snprintf(link, sizeof(link), "/proc/self/fd/%d", a->dirfd);
+    ssize_t n = readlink(link, dir, sizeof(dir) - 1);
+    if (n > 0) {
+        dir[n] = '\0';
+        (void)sl_leftover_kill(a->owner->identity.attempt_id, dir);
+    }
+}
+
 void sl_local_conclude(struct local_attempt *a, struct sl_attempt_result *ret)
 {
     const struct sl_attempt_identity *id = &a->owner->identity;
@@ -117,6 +131,7 @@ void sl_local_conclude(struct local_attempt *a, struct sl_attempt_result *ret)
     }
     if (!rebooted) {
         sl_cgroup_end(id->cgroup, id->nonce);
+        end_leftovers(a);
     }
 }
 

@@ -25,6 +25,7 @@
 #define END_TRIES        100
 #define END_NAP_MS       2
 #define DEPTH_MAX        8
+#define DATA_SLACK       (64ULL << 20)
 
 static bool wanted(const struct sl_attempt_limits *l, size_t resource)
 {
@@ -66,6 +67,7 @@ static void limit_words(size_t resource, const char *dir, bool v2,
         memory_words(dir, v2, l->mem_bytes, out);
     } else if (resource == SL_RES_PIDS) {
         word(out, "set=%s/pids.max\n%d", dir, l->pids);
+        word(out, "pids_file=%s/pids.events", dir);
     } else if (v2) {
         word(out, "set=%s/cpu.max\n%lld %d", dir, (long long)quota, CPU_PERIOD_US);
     } else {
@@ -94,7 +96,13 @@ void sl_cgroup_words(const struct sl_cgroup_facts *f, const char *nonce,
             word(out, "cgroup_v1=%s", dir);
             limit_words(i, dir, false, limits, out);
         } else if (i == SL_RES_MEMORY) {
-            word(out, "rlimit_data=%llu", (unsigned long long)limits->mem_bytes);
+            /* The tree is counted; the rlimit stops what one process takes between two looks. Twice
+             * the limit and some, as it counts what is reserved (thread stacks) like what is used. */
+            word(out, "tree_bytes=%llu", (unsigned long long)limits->mem_bytes);
+            word(out, "rlimit_data=%llu",
+                 2 * (unsigned long long)SL_MIN(limits->mem_bytes, UINT64_MAX / 4) + DATA_SLACK);
+        } else if (i == SL_RES_PIDS) {
+            word(out, "tree_pids=%d", limits->pids);
         }
     }
 }

@@ -247,7 +247,7 @@ int sl_cgroup_probe(const struct sl_cgroup_options *o, struct sl_cgroup_facts *r
 
 json_t *sl_cgroup_facts_json(const struct sl_cgroup_facts *f)
 {
-    static const char *const without[SL_RES_COUNT] = {"rlimit", "not enforced", "not enforced"};
+    static const char *const without[SL_RES_COUNT] = {"counted, rlimit", "not enforced", "counted"};
     json_t *o = json_object();
     sl_json_set_str(o, "mode", sl_cgroup_mode_name(f->mode));
     for (size_t i = 0; i < SL_RES_COUNT; i++) {

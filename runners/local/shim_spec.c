@@ -43,6 +43,12 @@ static void write_spec(const struct sl_attempt_spec *s, const char *nonce,
     number(out, "log_bytes_max", l->log_bytes_max);
     number(out, "umask", s->umask != 0 ? (uint64_t)s->umask : 022);
     number(out, "durable", s->durable_exit ? 1 : 0);
+    number(out, "stall_ms", (uint64_t)l->stall_ms);
+    number(out, "disk_bytes", l->disk_bytes);
+    number(out, "pids", (uint64_t)l->pids);
+    if (s->checkpoint_dir != NULL) {
+        pair(out, "checkpoint", s->checkpoint_dir);
+    }
     sl_cgroup_words(facts, nonce, l, out);
     for (size_t i = 0; s->argv[i] != NULL; i++) {
         pair(out, "arg", s->argv[i]);

@@ -87,14 +87,26 @@ void shim_cgroup_kill(const struct shim_spec *spec)
     }
 }
 
-bool shim_cgroup_oom(const struct shim_spec *spec)
+/* Whether the counter `key` of a file of "key number" lines is above zero. */
+static bool counted(const char *file, const char *key)
 {
     char text[512];
-    if (spec->oom_file == NULL || shim_read_file(spec->oom_file, text, sizeof(text)) <= 0) {
+    size_t len = strlen(key);
+    if (file == NULL || shim_read_file(file, text, sizeof(text)) <= 0) {
         return false;
     }
-    const char *p = strstr(text, "oom_kill ");
-    return p != NULL && (p == text || p[-1] == '\n') && strtoul(p + 9, NULL, 10) > 0;
+    const char *p = strstr(text, key);
+    return p != NULL && (p == text || p[-1] == '\n') && strtoul(p + len, NULL, 10) > 0;
+}
+
+bool shim_cgroup_oom(const struct shim_spec *spec)
+{
+    return counted(spec->oom_file, "oom_kill ");
+}
+
+bool shim_cgroup_pids_refused(const struct shim_spec *spec)
+{
+    return counted(spec->pids_file, "max ");
 }
 
 /* Children first; `path` is extended in place. */

@@ -31,7 +31,7 @@ static struct {
     bool created;
     bool torn; /* the file may end inside a line */
     bool over; /* bytes_max was reached and noted */
-    uint64_t bytes, bytes_max, dropped, noted;
+    uint64_t bytes, bytes_max, dropped, noted, taken;
     struct stream streams[2];
     size_t out_len;
     char out[OUT_BYTES];
@@ -217,6 +217,7 @@ bool shim_log_pump(enum shim_stream stream, int fd)
         emit_partial(s, shim_wall_us());
         return false;
     }
+    lg.taken += (size_t)n;
     take(s, lg.in, (size_t)n, shim_wall_us());
     return true;
 }
@@ -236,4 +237,9 @@ bool shim_log_has_partial(void)
 uint64_t shim_log_dropped(void)
 {
     return lg.dropped;
+}
+
+uint64_t shim_log_taken(void)
+{
+    return lg.taken;
 }

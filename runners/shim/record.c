@@ -27,6 +27,8 @@ static const char *const class_names[] = {
     [SHIM_EXEC_FAILED] = "exec_failed",
     [SHIM_NEVER_STARTED] = "never_started",
     [SHIM_INFRA] = "infra",
+    [SHIM_STALLED] = "stalled",
+    [SHIM_DISK] = "disk",
 };
 
 /* CRC-32 of ISO 3309 (the one of zlib and Ethernet), bit by bit: records are short. */

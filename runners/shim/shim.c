@@ -132,10 +132,35 @@ static void begin_ending(enum shim_class class)
     if (shim.phase != RUNNING) {
         return;
     }
+    /* Inside a sandbox the step leads a group of its own; the sandbox's program must not die of it. */
+    pid_t inside = shim.spec.n_box > 0 ? shim_box_group() : 0;
+    pid_t group = inside > 0 ? inside : shim.step.pid;
     shim.result.class = class;
-    (void)kill(-shim.step.pid, SIGTERM);
-    (void)kill(-shim.step.pid, SIGCONT); /* a stopped step could not see it */
+    (void)kill(-group, SIGTERM);
+    (void)kill(-group, SIGCONT); /* a stopped step could not see it */
     enter(ENDING, shim.spec.grace_ms);
+}
+
+/* A step that is silent may still save its work; one that takes too much is ended at once. */
+static void over_limit(void)
+{
+    struct shim_result seen = {0};
+    if (shim.phase == KILLING || !shim_watch_look(&shim.spec, &seen)) {
+        return;
+    }
+    if (shim.phase == RUNNING) {
+        memcpy(shim.result.reason, seen.reason, sizeof(seen.reason));
+        shim.result.oom = seen.oom;
+        if (seen.class == SHIM_STALLED) {
+            begin_ending(SHIM_STALLED);
+            return;
+        }
+        shim.result.class = seen.class;
+    }
+    if (seen.class != SHIM_STALLED) {
+        kill_all();
+        enter(KILLING, KILL_EVERY_MS);
+    }
 }
 
 static void phase_over(void)
@@ -181,7 +206,7 @@ static void reap(void)
 
 static int poll_timeout(void)
 {
-    int64_t until = shim.phase_until;
+    int64_t until = SL_MIN(shim.phase_until, shim_watch_due());
     if (shim_log_has_partial()) {
         until = SL_MIN(until, shim.flush_at);
     }
@@ -225,20 +250,25 @@ static void turn(void)
     if (shim_log_has_partial() && now >= shim.flush_at) {
         shim_log_flush_partial();
     }
+    if (now >= shim_watch_due() && !shim.nobody_left) {
+        over_limit();
+    }
     if (now >= shim.phase_until && !shim.nobody_left) {
         phase_over();
     }
     shim_log_flush();
 }
 
-/* Nobody can write any more, unless a pipe's end was sent to a stranger: take what is there. */
+/* Nobody can write any more, unless a pipe's end was sent to a stranger: take what is there, and from
+ * a stranger that goes on writing no more than SHIM_DRAIN_MAX. */
 static void drain_streams(void)
 {
     for (int i = 0; i < 2; i++) {
         bool *open = i == 0 ? &shim.out_open : &shim.err_open;
         int fd = i == 0 ? shim.step.out_fd : shim.step.err_fd;
         struct pollfd p = {fd, POLLIN, 0};
-        while (*open && poll(&p, 1, 0) > 0) {
+        uint64_t end = shim_log_taken() + SHIM_DRAIN_MAX;
+        while (*open && shim_log_taken() < end && poll(&p, 1, 0) > 0) {
             *open = shim_log_pump(i == 0 ? SHIM_OUT : SHIM_ERR, fd);
         }
     }
@@ -257,11 +287,30 @@ static void run_step(void)
         shim.out_open = true;
         shim.err_open = true;
         enter(RUNNING, shim.spec.timeout_ms > 0 ? shim.spec.timeout_ms : NEVER);
+        shim_watch_begin(&shim.spec);
     }
     while (!shim.nobody_left) {
         turn();
     }
     drain_streams();
+}
+
+/* The sandbox's program passes an exit code on, tells a signal as 128 and its number, and fails with
+ * 1 when it could not begin the step: told apart here. */
+static void explain_box(struct shim_result *r)
+{
+    if (r->class != SHIM_EXIT || r->reason[0] != '\0') {
+        return;
+    }
+    if (!shim_box_began()) {
+        r->class = SHIM_EXEC_FAILED;
+        r->code = -1;
+        (void)snprintf(r->reason, sizeof(r->reason),
+                       "the sandbox could not begin %.100s: its log says why", shim.spec.argv[0]);
+    } else if (r->code > 128 && r->code < 128 + NSIG) {
+        (void)snprintf(r->reason, sizeof(r->reason), "exit code %d: killed by signal %d?", r->code,
+                       r->code - 128);
+    }
 }
 
 static void conclude(void)
@@ -273,16 +322,24 @@ static void conclude(void)
     r->system_us = (int64_t)usage.ru_stime.tv_sec * 1000000 + usage.ru_stime.tv_usec;
     r->maxrss_kb = usage.ru_maxrss;
     r->dropped = shim_log_dropped();
-    r->oom = shim_cgroup_oom(&shim.spec);
+    r->oom = r->oom || shim_cgroup_oom(&shim.spec);
     if (r->oom && (r->class == SHIM_EXIT ? r->code != 0 : r->class == SHIM_SIGNAL)) {
         r->class = SHIM_OOM;
+    }
+    shim_watch_end(&shim.spec, r);
+    if (shim.spec.n_box > 0) {
+        explain_box(r);
     }
     if (shim.step.error != 0) {
         r->class = shim.step.infra ? SHIM_INFRA : SHIM_EXEC_FAILED;
         r->code = -1;
         bool exec = strcmp(shim.step.stage, "cannot execute") == 0;
+        bool box = strcmp(shim.step.stage, "cannot execute the sandbox") == 0;
         (void)snprintf(r->reason, sizeof(r->reason), "%s %.180s: %s", shim.step.stage,
-                       exec ? shim.spec.argv[0] : shim.spec.cwd, strerror(shim.step.error));
+                       exec  ? shim.spec.argv[0]
+                       : box ? shim.spec.box[0]
+                             : shim.spec.cwd,
+                       strerror(shim.step.error));
     }
     shim_cgroup_remove(&shim.spec);
     (void)shim_record_publish(&shim.spec, r); /* without it the engine says lost */
@@ -313,7 +370,11 @@ static int prepare(void)
     error = shim_log_open(shim.spec.log_bytes_max);
     if (error != 0) {
         (void)snprintf(reason, sizeof(reason), "cannot create the log: %s", strerror(error));
+    } else if (shim.spec.n_box > 0 && (error = shim_box_prepare(&shim.spec)) != 0) {
+        (void)snprintf(reason, sizeof(reason), "cannot make the sandbox's orders: %s",
+                       strerror(error));
     } else if (shim_cgroup_create(&shim.spec, reason)) {
+        shim_watch_prepare(&shim.spec);
         return 0;
     }
     shim_log_discard();

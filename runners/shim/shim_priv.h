@@ -23,6 +23,8 @@
 #define SHIM_LINGER_MS  250     /* left-over processes may end by themselves after the step did */
 #define SHIM_RECORD_MAX 4096    /* bytes of an exit record; reserved on disk before the step runs */
 #define SHIM_REASON_MAX 300
+#define SHIM_BOX_MAX    2048        /* words for the sandbox's program */
+#define SHIM_DRAIN_MAX  (4UL << 20) /* bytes taken from a stream after nobody of the step is left */
 
 enum shim_class { /* names in record.c are those of runners/runner.h */
                   SHIM_EXIT,
@@ -32,15 +34,21 @@ enum shim_class { /* names in record.c are those of runners/runner.h */
                   SHIM_CANCELLED,
                   SHIM_EXEC_FAILED,
                   SHIM_NEVER_STARTED,
-                  SHIM_INFRA
+                  SHIM_INFRA,
+                  SHIM_STALLED,
+                  SHIM_DISK
 };
 
 /** What the spec said. Strings point into the spec's buffer. */
 struct shim_spec {
     const char *nonce, *cwd;
-    int64_t timeout_ms, grace_ms;
+    int64_t timeout_ms, grace_ms, stall_ms;
     uint64_t log_bytes_max;
-    uint64_t rlimit_data; /* 0: none */
+    uint64_t rlimit_data;           /* 0: none */
+    uint64_t disk_bytes;            /* 0: none */
+    uint64_t tree_bytes, tree_pids; /* limits kept by counting, without a cgroup; 0: none */
+    uint64_t pids;                  /* the limit in words */
+    const char *checkpoint;         /* counts for disk_bytes; NULL: none */
     mode_t umask;
     bool durable;
     char *argv[SHIM_STRS_MAX + 1];
@@ -54,7 +62,10 @@ struct shim_spec {
         bool optional;
     } set[SHIM_CGSETS];
     size_t n_set;
-    const char *oom_file; /* memory.events or memory.oom_control; NULL: none */
+    const char *oom_file;    /* memory.events or memory.oom_control; NULL: none */
+    const char *pids_file;   /* pids.events; NULL: none */
+    char *box[SHIM_BOX_MAX]; /* the sandbox's program and its options; none: no sandbox */
+    size_t n_box;
 };
 
 /** How it went; what the exit record says. */
@@ -89,11 +100,50 @@ bool shim_cgroup_create(const struct shim_spec *spec, char reason[SHIM_REASON_MA
 /** KILL to everything in the cgroups. */
 void shim_cgroup_kill(const struct shim_spec *spec);
 bool shim_cgroup_oom(const struct shim_spec *spec);
+/** Whether a process was refused to the step for its limit of processes. */
+bool shim_cgroup_pids_refused(const struct shim_spec *spec);
 void shim_cgroup_remove(const struct shim_spec *spec);
 
 /* sweep.c */
-/** KILL to every descendant of this process, found through /proc. */
+/** KILL to every descendant of this process, found through /proc and stopped first. */
 void shim_sweep(void);
+struct shim_tree {
+    uint64_t tasks; /* processes and threads of all descendants */
+    uint64_t bytes; /* their anonymous memory; what several share may count several times */
+};
+void shim_tree_measure(struct shim_tree *ret);
+/** The bytes of the tree just measured, shared ones counted once; slow. */
+uint64_t shim_tree_exact_bytes(void);
+
+/* disk.c */
+struct shim_disk {
+    uint64_t bytes; /* allocated, and a little for each name */
+    bool too_deep;  /* directories nested past what is walked */
+};
+/** Sums up the attempt directory and the checkpoint. */
+void shim_disk_measure(const struct shim_spec *spec, struct shim_disk *ret);
+
+/* watch.c: limits that only looking from time to time can keep */
+/** Takes the measure of what is there before the step. */
+void shim_watch_prepare(const struct shim_spec *spec);
+/** The step begins. */
+void shim_watch_begin(const struct shim_spec *spec);
+/** When to look again, monotonic ms; INT64_MAX: never. */
+int64_t shim_watch_due(void);
+/** Looks. True when a limit is passed: class and reason are set in `result`. */
+bool shim_watch_look(const struct shim_spec *spec, struct shim_result *result);
+/** The last look, when nobody of the step is left: it may have passed its quota unseen. */
+void shim_watch_end(const struct shim_spec *spec, struct shim_result *result);
+
+/* box.c */
+/** Makes the sandbox's orders, with the step's environment in them. 0 or an errno value. */
+int shim_box_prepare(const struct shim_spec *spec);
+/** In the child: becomes the sandbox's program. Returns only on failure. */
+void shim_box_exec(void);
+/** Process group of the step inside the sandbox; 0 while there is none. */
+pid_t shim_box_group(void);
+/** Whether the sandbox let the step begin. Once it has ended. */
+bool shim_box_began(void);
 
 /* log.c */
 enum shim_stream { SHIM_OUT, SHIM_ERR };
@@ -108,6 +158,8 @@ bool shim_log_has_partial(void);
 /** Hands all that is gathered to the kernel. */
 void shim_log_flush(void);
 uint64_t shim_log_dropped(void);
+/** Bytes that came from the step so far, dropped ones too. */
+uint64_t shim_log_taken(void);
 
 /* step.c */
 struct shim_step {

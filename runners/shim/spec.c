@@ -38,9 +38,9 @@ static char *read_all(int fd, size_t *ret_len)
     return buf;
 }
 
-static bool add(char **list, size_t *n, char *value)
+static bool add(char **list, size_t *n, size_t max, char *value)
 {
-    if (*n >= SHIM_STRS_MAX) {
+    if (*n >= max) {
         return false;
     }
     list[(*n)++] = value;
@@ -62,14 +62,29 @@ static bool add_set(struct shim_spec *s, char *value, bool optional)
     return true;
 }
 
+/* The numbers that are stored as they come. */
+static uint64_t *place_of(struct shim_spec *s, const char *key)
+{
+    return strcmp(key, "disk_bytes") == 0   ? &s->disk_bytes
+           : strcmp(key, "tree_bytes") == 0 ? &s->tree_bytes
+           : strcmp(key, "tree_pids") == 0  ? &s->tree_pids
+           : strcmp(key, "pids") == 0       ? &s->pids
+                                            : NULL;
+}
+
 static bool take_number(struct shim_spec *s, const char *key, const char *value)
 {
     uint64_t v = 0;
     if (!shim_parse_u64(value, &v) || v > (uint64_t)INT64_MAX) {
         return false;
     }
-    if (strcmp(key, "timeout_ms") == 0) {
+    uint64_t *place = place_of(s, key);
+    if (place != NULL) {
+        *place = v;
+    } else if (strcmp(key, "timeout_ms") == 0) {
         s->timeout_ms = (int64_t)v;
+    } else if (strcmp(key, "stall_ms") == 0) {
+        s->stall_ms = (int64_t)v;
     } else if (strcmp(key, "grace_ms") == 0) {
         s->grace_ms = (int64_t)v;
     } else if (strcmp(key, "log_bytes_max") == 0) {
@@ -89,10 +104,13 @@ static bool take_number(struct shim_spec *s, const char *key, const char *value)
 static bool take_pair(struct shim_spec *s, const char *key, char *value)
 {
     if (strcmp(key, "arg") == 0) {
-        return add(s->argv, &s->n_argv, value);
+        return add(s->argv, &s->n_argv, SHIM_STRS_MAX, value);
     }
     if (strcmp(key, "env") == 0) {
-        return add(s->env, &s->n_env, value);
+        return add(s->env, &s->n_env, SHIM_STRS_MAX, value);
+    }
+    if (strcmp(key, "box") == 0) {
+        return add(s->box, &s->n_box, SHIM_BOX_MAX, value);
     }
     if (strcmp(key, "nonce") == 0) {
         s->nonce = value;
@@ -106,6 +124,10 @@ static bool take_pair(struct shim_spec *s, const char *key, char *value)
         return add_set(s, value, key[0] == 't');
     } else if (strcmp(key, "oom_file") == 0) {
         s->oom_file = value;
+    } else if (strcmp(key, "pids_file") == 0) {
+        s->pids_file = value;
+    } else if (strcmp(key, "checkpoint") == 0) {
+        s->checkpoint = value;
     } else {
         return take_number(s, key, value);
     }

@@ -41,8 +41,9 @@ static const struct {
     {"cannot set the limits", true},
     {"cannot enter the working directory", false},
     {"cannot execute", false},
+    {"cannot execute the sandbox", true},
 };
-enum { STAGE_CGROUP, STAGE_LIMITS, STAGE_CWD, STAGE_EXEC };
+enum { STAGE_CGROUP, STAGE_LIMITS, STAGE_CWD, STAGE_EXEC, STAGE_BOX };
 
 extern char **environ;
 
@@ -67,6 +68,10 @@ static bool set_limits(const struct shim_spec *spec)
     if (getrlimit(RLIMIT_CORE, &core) == 0) {
         core.rlim_cur = 0; /* a step that wants a core can raise it */
         (void)setrlimit(RLIMIT_CORE, &core);
+    }
+    struct rlimit file = {spec->disk_bytes, spec->disk_bytes};
+    if (file.rlim_cur != 0 && setrlimit(RLIMIT_FSIZE, &file) != 0) {
+        return false;
     }
     return data.rlim_cur == 0 || setrlimit(RLIMIT_DATA, &data) == 0;
 }
@@ -108,6 +113,10 @@ SL_NORETURN static void child(const struct shim_spec *spec, const int fds[3], bo
     }
     if (!set_limits(spec)) {
         give_up(error_fd, STAGE_LIMITS);
+    }
+    if (spec->n_box > 0) {
+        shim_box_exec();
+        give_up(error_fd, STAGE_BOX);
     }
     environ = (char **)(uintptr_t)spec->env;
     (void)execvp(spec->argv[0], (char *const *)(uintptr_t)spec->argv);

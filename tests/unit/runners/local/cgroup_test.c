@@ -39,7 +39,8 @@ SL_TEST(runners_local_cgroup, words__v2__limits_in_one_group)
                           "try=/cg/sluice-00000001-" NONCE "/memory.oom.group=1\n"
                           "oom_file=/cg/sluice-00000001-" NONCE "/memory.events\n"
                           "set=/cg/sluice-00000001-" NONCE "/cpu.max=150000 100000\n"
-                          "set=/cg/sluice-00000001-" NONCE "/pids.max=64\n");
+                          "set=/cg/sluice-00000001-" NONCE "/pids.max=64\n"
+                          "pids_file=/cg/sluice-00000001-" NONCE "/pids.events\n");
     free(text);
 }
 
@@ -63,12 +64,12 @@ SL_TEST(runners_local_cgroup, words__v1__only_hierarchies_with_a_limit)
     SL_CHECK_EQ_STR(dirs, "/m/sluice-00000001-" NONCE ":/p/sluice-00000001-" NONCE);
 }
 
-SL_TEST(runners_local_cgroup, words__rlimit__memory_only)
+SL_TEST(runners_local_cgroup, words__rlimit__memory_and_pids_are_counted)
 {
     const struct sl_cgroup_facts f = {.mode = SL_CGROUP_RLIMIT, .prefix = "sluice-00000001-"};
     const struct sl_attempt_limits l = {.mem_bytes = 4096, .cpu_milli = 10, .pids = 3};
     char *text = words(&f, &l);
-    SL_CHECK_EQ_STR(text, "rlimit_data=4096\n");
+    SL_CHECK_EQ_STR(text, "tree_bytes=4096\nrlimit_data=67117056\ntree_pids=3\n"); /* 64 MiB more */
     free(text);
 }
 
