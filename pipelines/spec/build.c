@@ -330,20 +330,40 @@ static void build_pending(struct spec_loader *l)
     l->spec->n_pending_keys = n;
 }
 
+static void build_concurrency(struct spec_loader *l, const struct sl_yaml_node *node)
+{
+    static const char *const of_groups[] = {"limit", "max_queued", "on_conflict"};
+    const char *on_conflict = sl_spec_text_of(node, "on_conflict");
+    struct sl_concurrency *c = &l->spec->concurrency;
+    l->spec->concurrency_limit = (int)sl_spec_int_of(node, "steps", 0);
+    c->group = sl_spec_use_params(l, sl_yaml_get(node, "group"));
+    c->limit = (int)sl_spec_int_of(node, "limit", 1);
+    c->max_queued = (int)sl_spec_int_of(node, "max_queued", 0);
+    c->on_conflict = SL_CONFLICT_QUEUE;
+    if (on_conflict != NULL && sl_streq(on_conflict, "replace")) {
+        c->on_conflict = SL_CONFLICT_REPLACE;
+    } else if (on_conflict != NULL && sl_streq(on_conflict, "reject")) {
+        c->on_conflict = SL_CONFLICT_REJECT;
+    }
+    for (size_t i = 0; i < SL_LEN(of_groups) && sl_yaml_get(node, "group") == NULL; i++) {
+        const struct sl_yaml_pair *pair = sl_yaml_pair(node, of_groups[i]);
+        if (pair != NULL) {
+            spec_error(
+                l, pair->key_loc,
+                "'%s' of 'concurrency' needs 'group'; for the steps of one run write 'steps'",
+                of_groups[i]);
+        }
+    }
+}
+
 static void build_head(struct spec_loader *l)
 {
     const struct sl_yaml_node *root =
         l->pipelines[l->n_pipelines - 1].root; /* the main one is last */
-    const struct sl_yaml_node *concurrency = sl_yaml_get(root, "concurrency");
-    const struct sl_yaml_pair *limit = sl_yaml_pair(concurrency, "limit");
     l->spec->name = sl_spec_text_of(root, "name");
     l->spec->description = sl_spec_text_of(root, "description");
-    l->spec->concurrency_limit = (int)sl_spec_int_of(concurrency, "steps", 0);
-    if (limit != NULL && sl_yaml_get(concurrency, "group") == NULL) {
-        spec_error(
-            l, limit->key_loc,
-            "'limit' of 'concurrency' needs 'group'; for the steps of one run write 'steps'");
-    }
+    l->spec->priority = sl_spec_bounded_int(sl_yaml_get(root, "priority"), 0);
+    build_concurrency(l, sl_yaml_get(root, "concurrency"));
     if (l->steps.n == 0 && sl_yaml_get(root, "steps") == NULL) {
         spec_error(l, root->loc, "the pipeline has no steps");
     } else if (l->steps.n == 0) {

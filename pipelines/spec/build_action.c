@@ -68,8 +68,14 @@ static struct sl_value *list_of_maps(struct spec_loader *l, const struct sl_yaml
 
 static bool is_setting(const char *key)
 {
-    return sl_streq(key, "include") || sl_streq(key, "exclude") || sl_streq(key, "max_parallel") ||
-           sl_streq(key, "fail_fast");
+    static const char *const settings[] = {"as",      "exclude", "fail_fast",   "from",
+                                           "include", "max",     "max_parallel"};
+    for (size_t i = 0; i < SL_LEN(settings); i++) {
+        if (sl_streq(key, settings[i])) {
+            return true;
+        }
+    }
+    return false;
 }
 
 static void add_axis(struct spec_loader *l, struct sl_step *step, const struct sl_yaml_pair *pair)
@@ -137,6 +143,45 @@ static void check_exclude(struct spec_loader *l, const struct sl_step *step,
     }
 }
 
+/* `as` and `max` say more of `from`; without it they would be lost. */
+static void refuse_fanout_keys(struct spec_loader *l, const struct sl_step *step,
+                               const struct sl_yaml_node *node)
+{
+    static const char *const keys[] = {"as", "max"};
+    for (size_t i = 0; i < SL_LEN(keys); i++) {
+        const struct sl_yaml_pair *pair = sl_yaml_pair(node, keys[i]);
+        if (pair != NULL) {
+            spec_error(l, pair->key_loc, "'%s' of 'matrix' of step '%s' needs 'from'", keys[i],
+                       step->id);
+        }
+    }
+}
+
+static void build_fanout(struct spec_loader *l, struct sl_step *step,
+                         const struct sl_yaml_node *node)
+{
+    struct sl_matrix *m = step->matrix;
+    const char *as = sl_spec_text_of(node, "as");
+    m->from = sl_spec_use_template(l, sl_yaml_get(node, "from"));
+    m->as = as != NULL ? as : "item";
+    m->max = SL_MAX(1, (int)sl_spec_int_of(node, "max", SL_SPEC_FANOUT_DEFAULT));
+    for (size_t i = 0; i < node->map.n; i++) {
+        const struct sl_yaml_pair *pair = &node->map.pairs[i];
+        if (!is_setting(pair->key) || sl_streq(pair->key, "include") ||
+            sl_streq(pair->key, "exclude")) {
+            spec_error(l, pair->key_loc,
+                       "matrix of step '%s' has 'from' and '%.100s': a fan-out has no axes",
+                       step->id, pair->key);
+        }
+    }
+    if (sl_streq(m->as, "index")) {
+        spec_error(l, sl_yaml_pair(node, "as")->value->loc,
+                   "'as' of 'matrix' of step '%s' must not be 'index', which is the number of the "
+                   "element",
+                   step->id);
+    }
+}
+
 void sl_spec_build_matrix(struct spec_loader *l, struct sl_step *step,
                           const struct sl_yaml_node *node)
 {
@@ -157,6 +202,11 @@ void sl_spec_build_matrix(struct spec_loader *l, struct sl_step *step,
             add_axis(l, step, &node->map.pairs[i]);
         }
     }
+    if (sl_yaml_get(node, "from") != NULL) {
+        build_fanout(l, step, node);
+        return;
+    }
+    refuse_fanout_keys(l, step, node);
     if (asked == m->n_axes) { /* else reported already */
         check_expansion(l, step, node->loc);
     }
@@ -226,6 +276,86 @@ static void build_rollback(struct spec_loader *l, struct sl_step *step,
     }
 }
 
+static const struct sl_tmpl *use_of(struct spec_loader *l, const struct sl_yaml_node *map,
+                                    const char *key)
+{
+    return sl_spec_use_template(l, sl_yaml_get(map, key));
+}
+
+/* ---- approvals, notifications ----------------------------------------------------------------- */
+
+static bool all_users(const struct sl_approval *a)
+{
+    for (size_t i = 0; i < a->n_from; i++) {
+        if (!sl_starts_with(a->from[i], "user:")) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void check_approval(struct spec_loader *l, const struct sl_yaml_node *node,
+                           const struct sl_approval *a)
+{
+    const struct sl_yaml_pair *on_timeout = sl_yaml_pair(node, "on_timeout");
+    const struct sl_yaml_pair *quorum = sl_yaml_pair(node, "quorum");
+    const struct sl_yaml_pair *from = sl_yaml_pair(node, "from");
+    if (on_timeout != NULL && sl_yaml_get(node, "timeout") == NULL) {
+        spec_error(l, on_timeout->key_loc, "'on_timeout' of 'approval' needs 'timeout'");
+    }
+    for (size_t i = 0; i < a->n_from; i++) {
+        for (size_t k = 0; k < i; k++) {
+            if (sl_streq(a->from[i], a->from[k])) {
+                spec_error(l, from->key_loc, "'from' of 'approval' lists '%.140s' twice",
+                           a->from[i]);
+            }
+        }
+    }
+    if (quorum != NULL && all_users(a) && a->n_from > 0 && (size_t)a->quorum > a->n_from) {
+        spec_error(l, quorum->value->loc,
+                   "'quorum' of 'approval' is %d, but only %zu people may approve", a->quorum,
+                   a->n_from);
+    }
+}
+
+void sl_spec_build_approval(struct spec_loader *l, const struct sl_yaml_node *node,
+                            struct sl_approval *ret)
+{
+    const struct sl_yaml_node *from = sl_yaml_get(node, "from");
+    const char *on_timeout = sl_spec_text_of(node, "on_timeout");
+    *ret = (struct sl_approval){
+        .quorum = SL_MAX(1, (int)sl_spec_int_of(node, "quorum", 1)),
+        .deny_requester = sl_spec_bool_of(node, "deny_requester", true),
+        .timeout_ms = sl_spec_ms_of(node, "timeout", 0),
+        .on_timeout = on_timeout != NULL && sl_streq(on_timeout, "approve") ? SL_ON_TIMEOUT_APPROVE
+                                                                            : SL_ON_TIMEOUT_REJECT,
+        .target = sl_spec_text_of(node, "target"),
+        .text = sl_spec_text_of(node, "text"),
+    };
+    if (from != NULL && from->type == SL_YAML_STR) {
+        ret->from = SL_ARENA_ARRAY(l->arena, const char *, 2);
+        ret->from[ret->n_from++] = from->text.ptr;
+    } else {
+        ret->from = sl_spec_texts_of(l, from, &ret->n_from);
+    }
+    check_approval(l, node, ret);
+}
+
+static void build_notify(struct spec_loader *l, struct sl_step *step,
+                         const struct sl_yaml_node *node)
+{
+    struct sl_notify *n = &step->notify;
+    const struct sl_yaml_pair *subject = sl_yaml_pair(node, "subject");
+    const char *mail = sl_spec_text_of(node, "mail");
+    n->mail = mail != NULL;
+    n->channel = mail != NULL ? mail : sl_spec_text_of(node, "webhook");
+    n->text = use_of(l, node, "text");
+    n->subject = use_of(l, node, "subject");
+    if (!n->mail && subject != NULL) {
+        spec_error(l, subject->key_loc, "'subject' of 'notify' needs 'mail'");
+    }
+}
+
 static void build_unsupported(struct spec_loader *l, struct sl_step *step, const char *action)
 {
     step->action = SL_ACT_UNSUPPORTED;
@@ -279,6 +409,13 @@ void sl_spec_build_action(struct spec_loader *l, struct sl_step *step,
     } else if (sl_streq(action, "rollback")) {
         step->action = SL_ACT_ROLLBACK;
         build_rollback(l, step, value);
+    } else if (sl_streq(action, "approval")) {
+        step->action = SL_ACT_APPROVAL;
+        sl_spec_build_approval(l, value, &step->approval);
+        step->approval.candidate = use_of(l, value, "candidate");
+    } else if (sl_streq(action, "notify")) {
+        step->action = SL_ACT_NOTIFY;
+        build_notify(l, step, value);
     } else {
         build_unsupported(l, step, action);
     }

@@ -5,6 +5,8 @@
  */
 #include "core/base/base.h"
 
+#include <stdio.h>
+
 #include "core/base/time.h"
 #include "pipelines/spec/spec_priv.h"
 
@@ -34,6 +36,15 @@ const struct sl_tmpl *sl_spec_use_template(struct spec_loader *l, const struct s
     }
     struct spec_use use = {.node = node, .tmpl = tmpl, .step = l->steps.n, .roots = USE_STEP};
     sl_vec_push(&l->uses, use);
+    return tmpl;
+}
+
+const struct sl_tmpl *sl_spec_use_params(struct spec_loader *l, const struct sl_yaml_node *node)
+{
+    const struct sl_tmpl *tmpl = sl_spec_use_template(l, node);
+    if (tmpl != NULL) {
+        l->uses.items[l->uses.n - 1].roots = USE_PARAMS;
+    }
     return tmpl;
 }
 
@@ -76,7 +87,9 @@ static size_t pending_below(struct spec_loader *l, const struct object *object,
             keys[n++] = name;
         }
         for (const struct shape *s = key->shape; s != NULL && key->pending == NULL; s = s->other) {
-            if (s->kind == SHAPE_OBJECT && value->type == SL_YAML_MAP) {
+            if (s->pending != NULL && sl_spec_fits(s, value)) {
+                keys[n++] = name;
+            } else if (s->kind == SHAPE_OBJECT && value->type == SL_YAML_MAP) {
                 const char *below = sl_arena_printf(l->arena, "%s.", name);
                 n = pending_below(l, s->object, value, below, keys, n);
             }
@@ -215,67 +228,7 @@ static void build_env(struct spec_loader *l, struct sl_step *step, const struct 
     }
 }
 
-/* ---- resources, retry ------------------------------------------------------------------------- */
-
-/* KEY of the step's own mapping, else of the defaults'. */
-static const struct sl_yaml_node *own_or_default(struct spec_loader *l,
-                                                 const struct sl_yaml_node *node, const char *map,
-                                                 const char *key)
-{
-    const struct sl_yaml_node *own = sl_yaml_get(sl_yaml_get(node, map), key);
-    return own != NULL ? own : sl_yaml_get(sl_spec_default(l, map), key);
-}
-
-static int cpu_of(const struct sl_yaml_node *node, int fallback)
-{
-    int milli;
-    bool is_scalar = node != NULL && node->type != SL_YAML_SEQ && node->type != SL_YAML_MAP;
-    return is_scalar && sl_spec_read_cpu(node->text.ptr, &milli) ? milli : fallback;
-}
-
-static int int_of(const struct sl_yaml_node *node, int fallback)
-{
-    return node != NULL && node->type == SL_YAML_INT && node->i >= -1000000 && node->i <= 1000000
-               ? (int)node->i
-               : fallback;
-}
-
-static void read_gpu(struct spec_loader *l, struct sl_resources *r, const struct sl_yaml_node *gpu)
-{
-    if (gpu == NULL || gpu->type != SL_YAML_MAP) {
-        r->gpu_count = int_of(gpu, 0);
-        return;
-    }
-    r->gpu_count = (int)sl_spec_int_of(gpu, "count", 1);
-    const struct sl_yaml_node *memory = sl_yaml_get(gpu, "memory");
-    bool is_read =
-        memory != NULL && memory->type == SL_YAML_STR &&
-        sl_spec_read_range(memory->text.ptr, &r->gpu_mem_min_bytes, &r->gpu_mem_max_bytes);
-    if (is_read && r->gpu_mem_max_bytes != 0 && r->gpu_mem_min_bytes > r->gpu_mem_max_bytes) {
-        spec_error(l, memory->loc,
-                   "'memory' of 'gpu' must be a range from small to large, found '%.60s'",
-                   memory->text.ptr);
-    }
-}
-
-static void build_resources(struct spec_loader *l, struct sl_step *step,
-                            const struct sl_yaml_node *node)
-{
-    struct sl_resources *r = &step->resources;
-    const struct sl_yaml_node *memory = own_or_default(l, node, "resources", "memory");
-    r->cpu_milli = cpu_of(own_or_default(l, node, "resources", "cpu"), 1000);
-    r->cpu_limit_milli = cpu_of(own_or_default(l, node, "resources", "cpu_limit"), 0);
-    r->priority = int_of(own_or_default(l, node, "resources", "priority"), 0);
-    r->pids = int_of(own_or_default(l, node, "resources", "pids"), 0);
-    if (memory != NULL && memory->type == SL_YAML_STR) {
-        (void)sl_size_parse(memory->text.ptr,
-                            &r->mem_bytes); /* malformed: reported by the checker */
-    }
-    read_gpu(l, r, own_or_default(l, node, "resources", "gpu"));
-    if (r->cpu_limit_milli != 0 && r->cpu_limit_milli < r->cpu_milli) {
-        spec_error(l, step->loc, "'cpu_limit' of step '%s' is below its 'cpu'", step->id);
-    }
-}
+/* ---- retry ------------------------------------------------------------------------------------ */
 
 static unsigned classes_of(const struct sl_yaml_node *list)
 {
@@ -304,9 +257,9 @@ static void build_retry(struct spec_loader *l, struct sl_step *step,
 {
     struct sl_retry *r = &step->retry;
     const struct sl_yaml_node *factor =
-        sl_yaml_get(own_or_default(l, node, "retry", "backoff"), "factor");
-    r->max = SL_MAX(0, int_of(own_or_default(l, node, "retry", "max"), 0));
-    r->on = classes_of(own_or_default(l, node, "retry", "on"));
+        sl_yaml_get(sl_spec_own_or_default(l, node, "retry", "backoff"), "factor");
+    r->max = SL_MAX(0, sl_spec_bounded_int(sl_spec_own_or_default(l, node, "retry", "max"), 0));
+    r->on = classes_of(sl_spec_own_or_default(l, node, "retry", "on"));
     if (r->on == 0) {
         r->on = 1u << SL_FAIL_NEVER_STARTED | 1u << SL_FAIL_INFRA | 1u << SL_FAIL_LOST;
     }
@@ -379,7 +332,8 @@ static void build_cache(struct spec_loader *l, struct sl_step *step,
 static void refuse_process_keys(struct spec_loader *l, const struct sl_step *step,
                                 const struct sl_yaml_node *node)
 {
-    static const char *const keys[] = {"code", "inputs", "matrix", "outputs"};
+    static const char *const keys[] = {"checkpoint", "code",    "env",           "inputs", "matrix",
+                                       "outputs",    "sandbox", "stall_timeout", "secrets"};
     bool can = step->action == SL_ACT_RUN || step->action == SL_ACT_COMMAND ||
                step->action == SL_ACT_UNSUPPORTED;
     for (size_t i = 0; i < SL_LEN(keys) && !can; i++) {
@@ -392,46 +346,143 @@ static void refuse_process_keys(struct spec_loader *l, const struct sl_step *ste
     }
 }
 
-static void build_pending(struct spec_loader *l, struct sl_step *step,
-                          const struct sl_yaml_node *node)
+/* Pending keys of the defaults that reach this step: a step that says otherwise is not held back. */
+static size_t inherit_pending(struct spec_loader *l, const struct sl_yaml_node *node,
+                              const char **keys, size_t n)
 {
-    step->pending_keys = SL_ARENA_ARRAY(l->arena, const char *, SPEC_PENDING_MAX + 1);
-    size_t n = sl_spec_pending(l, &sl_spec_step_object, node, step->pending_keys, 0);
-    const struct sl_yaml_node *runtime = sl_spec_default(l, "runtime");
-    if (sl_yaml_get(node, "runtime") == NULL && runtime != NULL && runtime->type == SL_YAML_MAP) {
-        step->pending_keys[n++] = "runtime";
+    const char *all[SPEC_PENDING_MAX];
+    for (size_t i = 0; i < l->n_pipelines; i++) {
+        const struct sl_yaml_node *defaults = sl_yaml_get(l->pipelines[i].root, "defaults");
+        size_t n_all =
+            defaults != NULL ? sl_spec_pending(l, &sl_spec_default_object, defaults, all, 0) : 0;
+        for (size_t k = 0; k < n_all && n < SPEC_PENDING_MAX; k++) {
+            char first[64];
+            (void)snprintf(first, sizeof(first), "%.*s", (int)strcspn(all[k], "."), all[k]);
+            if (sl_yaml_get(node, first) == NULL) {
+                keys[n++] = all[k];
+            }
+        }
     }
-    step->n_pending_keys = n;
+    return n;
 }
 
-void sl_spec_build_step(struct spec_loader *l, const char *id, struct sl_loc loc,
-                        const struct sl_yaml_node *node, bool is_finally)
+static void build_pending(struct spec_loader *l, struct sl_step *step, const struct object *object,
+                          const struct sl_yaml_node *node)
+{
+    bool can = step->action == SL_ACT_RUN || step->action == SL_ACT_COMMAND;
+    step->pending_keys = SL_ARENA_ARRAY(l->arena, const char *, SPEC_PENDING_MAX + 1);
+    step->n_pending_keys = sl_spec_pending(l, object, node, step->pending_keys, 0);
+    if (can) {
+        step->n_pending_keys = inherit_pending(l, node, step->pending_keys, step->n_pending_keys);
+    }
+}
+
+static bool is_defined(struct spec_loader *l, const char *id, struct sl_loc loc)
 {
     for (size_t i = 0; i < l->steps.n; i++) {
         if (sl_streq(l->steps.items[i].id, id)) {
             spec_error(l, loc, "step '%s' is already defined in %s:%d", id,
                        l->steps.items[i].loc.file, l->steps.items[i].loc.line);
-            return;
+            return true;
         }
     }
+    return false;
+}
+
+static void build_checkpoint(struct sl_step *step, const struct sl_yaml_node *node)
+{
+    step->checkpoint_path = sl_spec_text_of(node, "checkpoint");
+    step->checkpoint = step->checkpoint_path != NULL || sl_spec_bool_of(node, "checkpoint", false);
+}
+
+/* What steps and hooks have in common. */
+static void build_body(struct spec_loader *l, struct sl_step *step, const struct sl_yaml_node *node)
+{
+    sl_spec_build_action(l, step, node);
+    if (step->action == SL_ACT_RUN || step->action == SL_ACT_COMMAND) {
+        build_env(l, step, sl_yaml_get(node, "env"));
+    }
+    sl_spec_build_env(l, step, node);
+    build_retry(l, step, node);
+    step->timeout_ms = ms_or_default(l, node, "timeout", 0);
+    step->grace_ms = ms_or_default(l, node, "grace", 10000);
+}
+
+void sl_spec_build_step(struct spec_loader *l, const char *id, struct sl_loc loc,
+                        const struct sl_yaml_node *node, bool is_finally)
+{
+    if (is_defined(l, id, loc)) {
+        return;
+    }
     struct sl_step step = {.id = id, .loc = loc, .is_finally = is_finally};
-    sl_spec_build_action(l, &step, node);
     build_needs(l, &step, sl_yaml_get(node, "needs"));
     step.cond = sl_spec_use_expr(l, sl_yaml_get(node, "if"), USE_STEP);
     sl_spec_build_matrix(l, &step, sl_yaml_get(node, "matrix"));
     build_inputs(l, &step, sl_yaml_get(node, "inputs"));
     build_outputs(l, &step, sl_yaml_get(node, "outputs"));
-    if (step.action == SL_ACT_RUN || step.action == SL_ACT_COMMAND) {
-        build_env(l, &step, sl_yaml_get(node, "env"));
-    }
     step.code = sl_spec_texts_of(l, sl_yaml_get(node, "code"), &step.n_code);
-    build_resources(l, &step, node);
-    build_retry(l, &step, node);
-    step.timeout_ms = ms_or_default(l, node, "timeout", 0);
-    step.grace_ms = ms_or_default(l, node, "grace", 10000);
+    build_body(l, &step, node);
+    step.stall_timeout_ms = sl_spec_ms_of(node, "stall_timeout", 0);
+    step.queue_timeout_ms = sl_spec_ms_of(node, "queue_timeout", 0);
+    build_checkpoint(&step, node);
     build_cache(l, &step, node);
     refuse_process_keys(l, &step, node);
-    build_pending(l, &step, node);
+    build_pending(l, &step, &sl_spec_step_object, node);
     sl_vec_push(&l->steps, step);
     sl_vec_push(&l->step_nodes, node);
+    sl_spec_build_hooks(l, id, sl_yaml_get(node, "hooks"), is_finally);
+}
+
+/* ---- hooks ------------------------------------------------------------------------------------ */
+
+static const struct sl_expr *hook_condition(struct spec_loader *l, const char *id, const char *good)
+{
+    const struct sl_expr *cond = NULL;
+    struct sl_expr_err e = {0};
+    const char *text = sl_arena_printf(l->arena, "steps[\"%s\"].status in [%s]", id, good);
+    int rc = sl_expr_parse(l->arena, sl_str_c(text), &cond, &e);
+    SL_ASSERT(rc == 0); /* ids hold nothing that ends a string */
+    return cond;
+}
+
+static void build_hook(struct spec_loader *l, const char *of, const struct sl_yaml_pair *pair,
+                       const char *good)
+{
+    const char *id = sl_arena_printf(l->arena, "%s:%s", of, pair->key);
+    struct sl_step step = {.id = id, .loc = pair->key_loc, .hook_of = of, .allow_failure = true};
+    step.needs = SL_ARENA_ARRAY(l->arena, const char *, 1);
+    step.needs[step.n_needs++] = of;
+    sl_spec_use_name(l, of, pair->key_loc, pair->key, true);
+    step.cond = hook_condition(l, of, good);
+    build_body(l, &step, pair->value);
+    step.cache = SL_CACHE_OFF;
+    build_pending(l, &step, &sl_spec_hook_object, pair->value);
+    sl_vec_push(&l->steps, step);
+    sl_vec_push(&l->step_nodes, pair->value);
+}
+
+void sl_spec_build_hooks(struct spec_loader *l, const char *id, const struct sl_yaml_node *node,
+                         bool is_finally)
+{
+    static const struct {
+        const char *key, *statuses;
+    } hooks[] = {
+        {"on_success", "\"succeeded\", \"cached\", \"unchanged\""},
+        {"on_failure", "\"failed\", \"refused\""},
+        {"on_end", "\"succeeded\", \"cached\", \"unchanged\", \"failed\", \"refused\", "
+                   "\"cancelled\""},
+    };
+    for (size_t i = 0; i < SL_LEN(hooks); i++) {
+        const struct sl_yaml_pair *pair = sl_yaml_pair(node, hooks[i].key);
+        if (pair == NULL || pair->value->type != SL_YAML_MAP) {
+            continue;
+        }
+        if (l->steps.n == SL_SPEC_STEPS_MAX) {
+            spec_error(l, pair->key_loc, "more than %d steps and hooks in all files",
+                       SL_SPEC_STEPS_MAX);
+            return;
+        }
+        build_hook(l, id, pair, hooks[i].statuses);
+        l->steps.items[l->steps.n - 1].is_finally = is_finally;
+    }
 }

@@ -134,8 +134,7 @@ static bool is_scalar(const struct sl_yaml_node *node)
            node->type == SL_YAML_BOOL;
 }
 
-/* Whether a shape is meant when the value has this YAML type: chooses among alternatives. */
-static bool type_fits(const struct shape *shape, const struct sl_yaml_node *node)
+bool sl_spec_fits(const struct shape *shape, const struct sl_yaml_node *node)
 {
     switch (shape->kind) {
     case SHAPE_ANY: return true;
@@ -456,8 +455,12 @@ static void check_value(struct check *c, const struct place *at, const struct sh
                         const struct sl_yaml_node *node, struct sl_loc empty_loc)
 {
     for (const struct shape *s = shape; s != NULL; s = s->other) {
-        if (type_fits(s, node)) {
+        if (sl_spec_fits(s, node)) {
             check_fitting(c, at, s, node, empty_loc);
+            if (s->pending != NULL) {
+                sl_spec_report(c->l, SL_SEV_WARNING, node->loc, NULL, "%s is not supported yet: %s",
+                               render(c, at), s->pending);
+            }
             return;
         }
     }

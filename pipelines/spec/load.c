@@ -196,7 +196,14 @@ static void load_doc(struct spec_loader *l, const struct sl_yaml *y,
         sl_spec_check(l, y, root, object, "the target");
         keep_doc(l, l->targets, &l->n_targets, doc);
     } else if (object != NULL) {
+        struct sl_project project;
         sl_spec_check(l, y, root, object, "the project");
+        sl_spec_build_project(l, &doc, &project);
+        if (l->project == NULL) {
+            l->project = sl_arena_memdup(l->arena, &project, sizeof(project));
+        } else if (l->wants_project) {
+            spec_error(l, root->loc, "second Project in one file; give it a file of its own");
+        }
     }
 }
 
@@ -216,7 +223,7 @@ static void load_text(struct spec_loader *l, const char *path, struct sl_str tex
         load_doc(l, y, y->docs[i], &has_pipeline);
     }
     l->depth--;
-    bool is_main = l->depth == 0;
+    bool is_main = l->depth == 0 && !l->wants_project;
     if (is_main && !has_pipeline && errors == l->diags->n_errors &&
         (!l->source->any_kind || y->n_docs == 0)) {
         spec_error(l, file_loc(path), "%s",
@@ -250,6 +257,29 @@ static void record_files(struct spec_loader *l)
         l->spec->files[i] = sl_str_c(l->files[i].path);
         l->spec->texts[i] = l->files[i].text;
     }
+}
+
+int sl_project_load(const struct sl_spec_source *source, struct sl_arena *a, struct sl_diags *diags,
+                    const struct sl_project **ret)
+{
+    struct spec_loader *l = sl_calloc(1, sizeof(*l));
+    size_t errors = diags->n_errors;
+    l->source = source;
+    l->arena = a;
+    l->diags = diags;
+    l->wants_project = true;
+    load_text(l, sl_arena_strdup(a, source->file), source->text);
+    if (l->project == NULL && diags->n_errors == errors) {
+        spec_error(l, file_loc(source->file), "no document with 'kind: Project' in this file");
+    }
+    const struct sl_project *project = l->project;
+    loader_release(l);
+    sl_diags_sort(diags);
+    if (diags->n_errors > errors) {
+        return -SL_EINVAL;
+    }
+    *ret = project;
+    return 0;
 }
 
 int sl_spec_load(const struct sl_spec_source *source, struct sl_arena *a, struct sl_diags *diags,

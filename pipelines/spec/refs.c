@@ -115,6 +115,17 @@ static void check_axis(struct ref_check *c, const struct sl_expr_ref *ref)
         bad_ref(c, ref, "step '%s' has no matrix", c->step->id);
         return;
     }
+    if (m->as != NULL) {
+        const char *fields[] = {m->as, "index"};
+        if (ref->n > 1 && !sl_streq(ref->parts[1], m->as) && !sl_streq(ref->parts[1], "index")) {
+            bad_ref(c, ref,
+                    "the fan-out of step '%s' has 'matrix.%.128s' and 'matrix.index', not "
+                    "'matrix.%.128s'%s",
+                    c->step->id, m->as, ref->parts[1],
+                    suggest_part(c, ref, ref->parts[1], fields, SL_LEN(fields)));
+        }
+        return;
+    }
     for (size_t i = 0; i < m->n_axes; i++) {
         names[i] = m->axes[i].name;
         if (ref->n > 1 && sl_streq(names[i], ref->parts[1])) {
@@ -248,6 +259,7 @@ static void check_ref(const struct sl_expr_ref *ref, void *data)
     static const char *const step_roots[] = {"matrix", "params", "run", "steps"};
     static const char *const rule_roots[] = {"matrix", "params",    "run",
                                              "steps",  "candidate", "champion"};
+    static const char *const param_roots[] = {"params"};
     static const char *const live_roots[] = {"candidate", "champion", "live", "params"};
     struct ref_check *c = data;
     const char *const *roots = step_roots;
@@ -257,6 +269,10 @@ static void check_ref(const struct sl_expr_ref *ref, void *data)
     case USE_GATE_RULE:
         roots = rule_roots;
         n = SL_LEN(rule_roots);
+        break;
+    case USE_PARAMS:
+        roots = param_roots;
+        n = SL_LEN(param_roots);
         break;
     case USE_ANALYSIS:
         roots = live_roots;
@@ -305,7 +321,9 @@ void sl_spec_check_refs(struct spec_loader *l)
     index_names(l);
     for (size_t i = 0; i < l->uses.n; i++) {
         const struct spec_use *use = &l->uses.items[i];
-        struct ref_check c = {.l = l, .use = use, .step = &l->steps.items[use->step]};
+        struct ref_check c = {.l = l,
+                              .use = use,
+                              .step = use->roots != USE_PARAMS ? &l->steps.items[use->step] : NULL};
         if (use->expr != NULL) {
             sl_expr_refs(use->expr, check_ref, &c);
         } else {

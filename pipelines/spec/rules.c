@@ -180,9 +180,14 @@ void sl_spec_check_rules(struct spec_loader *l)
             }
             break;
         case SL_ACT_ROLLBACK: check_rollback(l, i); break;
+        case SL_ACT_APPROVAL:
+            want_entity(l, i, "approval", "candidate", step->approval.candidate, SL_ENT_MODEL);
+            if (step->approval.target != NULL) {
+                check_target(l, step, step->approval.target, key_loc(l, i, "approval", "target"));
+            }
+            break;
         case SL_ACT_RUN:
         case SL_ACT_COMMAND:
-        case SL_ACT_APPROVAL:
         case SL_ACT_NOTIFY:
         case SL_ACT_UNSUPPORTED: break;
         }

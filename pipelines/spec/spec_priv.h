@@ -20,7 +20,7 @@
 #define SPEC_PENDING_MAX        32
 #define SPEC_DOCS_MAX           200
 #define SPEC_SCRIPT_REPORTS_MAX 20 /* interpolations shown of one script */
-#define SPEC_PATTERNS_MAX       48
+#define SPEC_PATTERNS_MAX       96
 #define SPEC_REGEX_MAX          256 /* bytes of a param's pattern */
 #define SPEC_FILES_MAX          (SL_SPEC_INCLUDES_MAX + 1)
 
@@ -59,6 +59,7 @@ struct shape {
     const struct shape *of;    /* LIST, MAP: of each item */
     const char *noun;          /* MAP: "step", "param": how messages call an entry */
     const struct shape *other; /* tried when the YAML type of the value does not fit this one */
+    const char *pending;       /* what must be there before this form has an effect */
 };
 
 enum key_flags { KEY_REQUIRED = 1, KEY_CHOICE = 2 };
@@ -89,11 +90,15 @@ struct object {
 };
 
 extern const struct object sl_spec_pipeline_object, sl_spec_project_object, sl_spec_target_object;
-extern const struct object sl_spec_step_object, sl_spec_gate_object;
+extern const struct object sl_spec_step_object, sl_spec_gate_object, sl_spec_hook_object,
+    sl_spec_default_object;
 /* shapes that both table files use */
 extern const struct shape sl_spec_text, sl_spec_bool, sl_spec_any, sl_spec_duration, sl_spec_size,
     sl_spec_template, sl_spec_expr, sl_spec_path, sl_spec_ident, sl_spec_name, sl_spec_argv,
-    sl_spec_env, sl_spec_runtime, sl_spec_retry, sl_spec_resources, sl_spec_cache, sl_spec_steps;
+    sl_spec_env, sl_spec_runtime, sl_spec_retry, sl_spec_resources, sl_spec_cache, sl_spec_steps,
+    sl_spec_priority, sl_spec_positive, sl_spec_sha256, sl_spec_secrets, sl_spec_sandbox,
+    sl_spec_approval, sl_spec_notify, sl_spec_hooks, sl_spec_subpipeline, sl_spec_output_ref,
+    sl_spec_approvers, sl_spec_include_path, sl_spec_api_version;
 extern const char *const sl_spec_action_keys[]; /* NULL-terminated */
 
 /* ---- loading ---------------------------------------------------------------------------------- */
@@ -110,7 +115,7 @@ struct spec_doc {
     const struct sl_yaml_node *root;
 };
 
-enum use_roots { USE_STEP, USE_GATE_RULE, USE_ANALYSIS };
+enum use_roots { USE_STEP, USE_GATE_RULE, USE_ANALYSIS, USE_PARAMS };
 
 /** An expression or template met while building, checked once all names are known. */
 struct spec_use {
@@ -151,7 +156,9 @@ struct spec_loader {
     struct spec_doc pipelines[SPEC_DOCS_MAX], targets[SPEC_DOCS_MAX];
     size_t n_pipelines, n_targets;
     bool has_main;
-    bool is_broken; /* a file is not YAML: names cannot be judged */
+    bool wants_project;         /* sl_project_load: one Project document */
+    struct sl_project *project; /* the first one met */
+    bool is_broken;             /* a file is not YAML: names cannot be judged */
     struct spec_pattern {
         const char *pattern; /* a constant of the tables */
         const struct sl_regex *regex;
@@ -184,6 +191,8 @@ void sl_spec_check(struct spec_loader *l, const struct sl_yaml *y, const struct 
                    const struct object *object, const char *label);
 /** Matches a text against a pattern of the tables; compiled once per load. */
 bool sl_spec_matches(struct spec_loader *l, const char *pattern, const char *text);
+/** Whether a shape is meant when the value has this YAML type: chooses among alternatives. */
+bool sl_spec_fits(const struct shape *shape, const struct sl_yaml_node *node);
 bool sl_spec_read_cpu(const char *text, int *ret_milli);
 /** "A", "A..", "..B" or "A..B"; 0 = no bound. */
 bool sl_spec_read_range(const char *text, uint64_t *ret_min, uint64_t *ret_max);
@@ -199,16 +208,33 @@ void sl_spec_build_action(struct spec_loader *l, struct sl_step *step,
                           const struct sl_yaml_node *node);
 void sl_spec_build_matrix(struct spec_loader *l, struct sl_step *step,
                           const struct sl_yaml_node *node);
+/** runtime, resources, secrets, sandbox. */
+void sl_spec_build_env(struct spec_loader *l, struct sl_step *step,
+                       const struct sl_yaml_node *node);
+void sl_spec_build_approval(struct spec_loader *l, const struct sl_yaml_node *node,
+                            struct sl_approval *ret);
+struct sl_sandbox_spec sl_spec_sandbox_of(const struct sl_yaml_node *node);
+/** The step's hooks, as further steps. The step itself has been pushed. */
+void sl_spec_build_hooks(struct spec_loader *l, const char *id, const struct sl_yaml_node *node,
+                         bool is_finally);
+void sl_spec_build_project(struct spec_loader *l, const struct spec_doc *doc,
+                           struct sl_project *ret);
 void sl_spec_build_param(struct spec_loader *l, const char *name, struct sl_loc loc,
                          const struct sl_yaml_node *node);
 void sl_spec_build_target(struct spec_loader *l, const struct spec_doc *doc, struct sl_target *ret);
 const struct sl_tmpl *sl_spec_use_template(struct spec_loader *l, const struct sl_yaml_node *node);
+/** A template that may name params only. */
+const struct sl_tmpl *sl_spec_use_params(struct spec_loader *l, const struct sl_yaml_node *node);
 const struct sl_expr *sl_spec_use_expr(struct spec_loader *l, const struct sl_yaml_node *node,
                                        enum use_roots roots);
 void sl_spec_use_name(struct spec_loader *l, const char *name, struct sl_loc loc, const char *key,
                       bool is_edge);
 /** The value of defaults.KEY that counts: the including file wins over the included one. */
 const struct sl_yaml_node *sl_spec_default(struct spec_loader *l, const char *key);
+/** KEY of the mapping MAP of the step, else of the defaults'. */
+const struct sl_yaml_node *sl_spec_own_or_default(struct spec_loader *l,
+                                                  const struct sl_yaml_node *node, const char *map,
+                                                  const char *key);
 struct sl_value sl_spec_scalar(struct spec_loader *l, const struct sl_yaml_node *node);
 
 /** Appends the dotted names of keys whose system is not there yet. Returns the new count. */
@@ -221,6 +247,7 @@ void sl_spec_check_cycles(struct spec_loader *l);
 void sl_spec_check_rules(struct spec_loader *l);
 
 /* lenient readers */
+int sl_spec_bounded_int(const struct sl_yaml_node *node, int fallback); /* within +-1,000,000 */
 const char *sl_spec_text_of(const struct sl_yaml_node *map, const char *key); /* NULL when absent */
 int64_t sl_spec_int_of(const struct sl_yaml_node *map, const char *key, int64_t fallback);
 bool sl_spec_bool_of(const struct sl_yaml_node *map, const char *key, bool fallback);

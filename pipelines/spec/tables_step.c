@@ -8,7 +8,9 @@
 #include "pipelines/spec/spec_priv.h"
 
 #define MAPPING .kind = SHAPE_OBJECT, .what = "a mapping"
-#define IDENT   "^[A-Za-z_][A-Za-z0-9_-]{0,127}$"
+/* of a path: neither empty nor ".." */
+#define COMPONENT "([^/.][^/]*|\\.([^/.][^/]*)?|\\.\\.[^/]+)"
+#define IDENT     "^[A-Za-z_][A-Za-z0-9_-]{0,127}$"
 
 const char *const sl_spec_action_keys[] = {"run",      "command",  "gate",   "approval", "deploy",
                                            "rollback", "pipeline", "notify", NULL};
@@ -103,11 +105,23 @@ static const struct shape max_parallel = {.kind = SHAPE_INT,
                                           .has_bounds = true,
                                           .min = 1,
                                           .max = SL_SPEC_EXPANSION_MAX};
+static const struct shape fanout_from = {.kind = SHAPE_TEMPLATE,
+                                         .what = "\"${{ steps.STEP.outputs.NAME }}\"",
+                                         .pattern = "^[ \t]*\\$\\{\\{.*\\}\\}[ \t]*$"};
+static const struct shape fanout_max = {.kind = SHAPE_INT,
+                                        .what = "an integer",
+                                        .has_bounds = true,
+                                        .min = 1,
+                                        .max = SL_SPEC_FANOUT_MAX};
+#define FANOUT "fan-out over an output is not built yet"
 static const struct key matrix_keys[] = {
+    {"as", &sl_spec_ident, 0, "With from: an element is matrix.<as> (default item)", FANOUT},
     {"exclude", &combinations, 0, "Combinations to leave out", NULL},
     {"fail_fast", &sl_spec_bool, 0, "After a failure no further instance starts (default true)",
      NULL},
+    {"from", &fanout_from, 0, "One instance per element of this output, a JSON array", FANOUT},
     {"include", &combinations, 0, "Further combinations", NULL},
+    {"max", &fanout_max, 0, "With from: elements at most (default 100)", FANOUT},
     {"max_parallel", &max_parallel, 0, "Instances at the same time", NULL},
 };
 static const struct object matrix_object = {.name = "matrix",
@@ -145,22 +159,6 @@ const struct object sl_spec_gate_object = {
     .name = "gate", .keys = gate_keys, .n_keys = SL_LEN(gate_keys)};
 static const struct shape gate = {MAPPING, .object = &sl_spec_gate_object};
 
-static const struct shape positive = {
-    .kind = SHAPE_INT, .what = "an integer", .has_bounds = true, .min = 1, .max = 1000};
-static const char *const timeout_words[] = {"approve", "reject", NULL};
-static const struct shape on_timeout = {
-    .kind = SHAPE_TEXT, .what = "a word", .words = timeout_words};
-static const struct key approval_keys[] = {
-    {"deny_requester", &sl_spec_bool, 0, "Whoever asked may not approve", NULL},
-    {"from", &sl_spec_text, KEY_REQUIRED, "Who may approve, such as role:ml-leads", NULL},
-    {"on_timeout", &on_timeout, 0, "What happens when nobody answers", NULL},
-    {"quorum", &positive, 0, "Approvals needed (default 1)", NULL},
-    {"timeout", &sl_spec_duration, 0, "How long to wait", NULL},
-};
-static const struct object approval_object = {
-    .name = "approval", .keys = approval_keys, .n_keys = SL_LEN(approval_keys)};
-static const struct shape approval = {MAPPING, .object = &approval_object};
-
 static const struct shape percent = {
     .kind = SHAPE_TEXT, .what = "a share such as 5%", .pattern = "^([0-9]{1,2}(\\.[0-9]+)?|100)%$"};
 static const struct key traffic_keys[] = {
@@ -179,7 +177,7 @@ static const char *const no_data_words[] = {"fail", "pass", NULL};
 static const struct shape no_data = {.kind = SHAPE_TEXT, .what = "a word", .words = no_data_words};
 static const struct key analysis_keys[] = {
     {"every", &sl_spec_duration, 0, "How often to look", NULL},
-    {"failures", &positive, 0, "Bad looks before going back", NULL},
+    {"failures", &sl_spec_positive, 0, "Bad looks before going back", NULL},
     {"no_data", &no_data, 0, "What missing data means", NULL},
     {"require", &rules, KEY_REQUIRED, "Rules; all must hold", NULL},
 };
@@ -218,32 +216,6 @@ static const struct object rollback_object = {.name = "rollback",
                                               .choice_noun = "subject"};
 static const struct shape rollback = {MAPPING, .object = &rollback_object};
 
-static const struct shape sub_params = {.kind = SHAPE_MAP,
-                                        .what = "a mapping of params",
-                                        .of = &axis_value,
-                                        .pattern = IDENT,
-                                        .names = "letters, digits, '_' and '-'",
-                                        .noun = "param",
-                                        .max_items = SL_SPEC_PARAMS_MAX};
-static const struct key sub_keys[] = {
-    {"file", &sl_spec_path, KEY_REQUIRED, "The pipeline to run", NULL},
-    {"params", &sub_params, 0, "Its parameters", NULL},
-};
-static const struct object sub_object = {
-    .name = "subpipeline", .keys = sub_keys, .n_keys = SL_LEN(sub_keys)};
-static const struct shape sub_pipeline = {MAPPING, .object = &sub_object};
-static const struct key notify_keys[] = {
-    {"mail", &sl_spec_text, KEY_CHOICE, "Address", NULL},
-    {"text", &sl_spec_template, 0, "What to say", NULL},
-    {"webhook", &sl_spec_text, KEY_CHOICE, "Name of a configured webhook", NULL},
-};
-static const struct object notify_object = {.name = "notify",
-                                            .keys = notify_keys,
-                                            .n_keys = SL_LEN(notify_keys),
-                                            .choice = CHOICE_EXACTLY_ONE,
-                                            .choice_noun = "receiver"};
-static const struct shape notify = {MAPPING, .object = &notify_object};
-
 /* ---- the step --------------------------------------------------------------------------------- */
 
 static const struct shape needs = {.kind = SHAPE_TEXT,
@@ -252,16 +224,17 @@ static const struct shape needs = {.kind = SHAPE_TEXT,
                                    .other = &needs_list};
 static const char *const effects_words[] = {"none", "external", NULL};
 static const struct shape effects = {.kind = SHAPE_TEXT, .what = "a word", .words = effects_words};
-static const struct shape secrets = {.kind = SHAPE_LIST,
-                                     .what = "a list of secret names",
-                                     .of = &sl_spec_ident,
-                                     .min_items = 1,
-                                     .max_items = SL_SPEC_ENV_MAX};
+static const struct shape checkpoint_path = {.kind = SHAPE_TEXT,
+                                             .what = "true or a relative path without '..'",
+                                             .pattern = "^" COMPONENT "(/" COMPONENT ")*/?$",
+                                             .max_items = 1024};
+static const struct shape checkpoint = {
+    .kind = SHAPE_BOOL, .what = "true or a relative path without '..'", .other = &checkpoint_path};
 
 static const struct key step_keys[] = {
-    {"approval", &approval, KEY_CHOICE, "Wait for people", "approvals are not built yet"},
+    {"approval", &sl_spec_approval, KEY_CHOICE, "Wait for people", "approvals are not built yet"},
     {"cache", &sl_spec_cache, 0, "Reuse results of equal steps (default auto)", NULL},
-    {"checkpoint", &sl_spec_path, 0, "Directory kept across attempts",
+    {"checkpoint", &checkpoint, 0, "State is kept across attempts; the step may be preempted",
      "checkpoints are not kept yet"},
     {"code", &paths, 0, "Files of the repository that the step uses (default all)", NULL},
     {"command", &sl_spec_argv, KEY_CHOICE, "Run a program, no shell", NULL},
@@ -272,13 +245,15 @@ static const struct key step_keys[] = {
     {"env", &sl_spec_env, 0, "Environment variables", NULL},
     {"gate", &gate, KEY_CHOICE, "Judge a model version", NULL},
     {"grace", &sl_spec_duration, 0, "From TERM to KILL (default 10s)", NULL},
+    {"hooks", &sl_spec_hooks, 0, "What follows the step's success, failure or end",
+     "hooks are not built yet"},
     {"if", &sl_spec_expr, 0, "Condition; a bare expression", NULL},
     {"inputs", &inputs, 0, "Versions that the step reads", NULL},
     {"matrix", &matrix, 0, "One instance per combination of values", NULL},
     {"needs", &needs, 0, "Steps that must have succeeded", NULL},
-    {"notify", &notify, KEY_CHOICE, "Tell someone", "notifications are not built yet"},
+    {"notify", &sl_spec_notify, KEY_CHOICE, "Tell someone", "notifications are not built yet"},
     {"outputs", &outputs, 0, "Versions that the step makes", NULL},
-    {"pipeline", &sub_pipeline, KEY_CHOICE, "Run another pipeline",
+    {"pipeline", &sl_spec_subpipeline, KEY_CHOICE, "Run another pipeline",
      "sub-pipelines are not built yet"},
     {"queue_timeout", &sl_spec_duration, 0, "Longest wait to start",
      "queue timeouts are not built yet"},
@@ -287,7 +262,10 @@ static const struct key step_keys[] = {
     {"rollback", &rollback, KEY_CHOICE, "Return to an earlier version", NULL},
     {"run", &script, KEY_CHOICE, "Shell script for /bin/sh -eu", NULL},
     {"runtime", &sl_spec_runtime, 0, "Environment of the step (default host)", NULL},
-    {"secrets", &secrets, 0, "Secrets that the step may read", "the secret store is not built yet"},
+    {"sandbox", &sl_spec_sandbox, 0, "Isolation of the step (default none)",
+     "sandboxes are not built yet"},
+    {"secrets", &sl_spec_secrets, 0, "Secrets that the step receives",
+     "the secret store is not built yet"},
     {"stall_timeout", &sl_spec_duration, 0, "Longest silence", "stall timeouts are not built yet"},
     {"timeout", &sl_spec_duration, 0, "Longest time of an attempt", NULL},
 };

@@ -1,5 +1,5 @@
 /**
- * The language, part 3: the documents Pipeline, Project and Target.
+ * The language, part 3: the documents Pipeline and Target.
  *
  * Thread: any (constants). Must not: hold code.
  */
@@ -11,14 +11,11 @@
 #define IDENT   "^[A-Za-z_][A-Za-z0-9_-]{0,127}$"
 
 static const char *const api_words[] = {"sluice/v1", NULL};
-static const struct shape api_version = {
+const struct shape sl_spec_api_version = {
     .kind = SHAPE_TEXT, .what = "a version", .words = api_words};
 static const char *const pipeline_words[] = {"Pipeline", NULL};
 static const struct shape kind_pipeline = {
     .kind = SHAPE_TEXT, .what = "a kind", .words = pipeline_words};
-static const char *const project_words[] = {"Project", NULL};
-static const struct shape kind_project = {
-    .kind = SHAPE_TEXT, .what = "a kind", .words = project_words};
 static const char *const target_words[] = {"Target", NULL};
 static const struct shape kind_target = {
     .kind = SHAPE_TEXT, .what = "a kind", .words = target_words};
@@ -56,6 +53,7 @@ static const struct shape params = {.kind = SHAPE_MAP,
 
 /* ---- defaults, concurrency, triggers ---------------------------------------------------------- */
 
+#define NO_SANDBOX "sandboxes are not built yet"
 static const struct key default_keys[] = {
     {"cache", &sl_spec_cache, 0, "Reuse results of equal steps", NULL},
     {"env", &sl_spec_env, 0, "Environment variables of every step", NULL},
@@ -63,21 +61,24 @@ static const struct key default_keys[] = {
     {"resources", &sl_spec_resources, 0, "What steps need of the machine", NULL},
     {"retry", &sl_spec_retry, 0, "Further attempts", NULL},
     {"runtime", &sl_spec_runtime, 0, "Environment of the steps", NULL},
+    {"sandbox", &sl_spec_sandbox, 0, "Isolation of the steps", NO_SANDBOX},
     {"timeout", &sl_spec_duration, 0, "Longest time of an attempt", NULL},
 };
-static const struct object default_object = {
+const struct object sl_spec_default_object = {
     .name = "defaults", .keys = default_keys, .n_keys = SL_LEN(default_keys)};
-static const struct shape defaults = {MAPPING, .object = &default_object};
+static const struct shape defaults = {MAPPING, .object = &sl_spec_default_object};
 
 static const struct shape limit = {
     .kind = SHAPE_INT, .what = "an integer", .has_bounds = true, .min = 1, .max = 100000};
 static const char *const conflict_words[] = {"queue", "replace", "reject", NULL};
 static const struct shape on_conflict = {
     .kind = SHAPE_TEXT, .what = "a word", .words = conflict_words};
+static const struct shape group = {
+    .kind = SHAPE_TEMPLATE, .what = "a name", .pattern = "^.", .max_items = 256};
 #define RUN_GROUPS "groups of runs need the server"
 static const struct key concurrency_keys[] = {
-    {"group", &sl_spec_text, 0, "Runs with the same group share the limit", RUN_GROUPS},
-    {"limit", &limit, 0, "Runs of the group at the same time", NULL},
+    {"group", &group, 0, "Runs with the same group share the limit", RUN_GROUPS},
+    {"limit", &limit, 0, "Runs of the group at the same time (default 1)", NULL},
     {"max_queued", &limit, 0, "Runs that may wait", RUN_GROUPS},
     {"on_conflict", &on_conflict, 0, "What happens to a run that must wait", RUN_GROUPS},
     {"steps", &limit, 0, "Steps of one run at the same time", NULL},
@@ -138,15 +139,34 @@ static const struct shape triggers = {
 
 /* ---- documents -------------------------------------------------------------------------------- */
 
-static const struct shape include_path = {
+const struct shape sl_spec_include_path = {
     .kind = SHAPE_TEXT, .what = "a relative path", .pattern = "^[^/]", .max_items = 1024};
+static const struct key pin_keys[] = {
+    {"file", &sl_spec_include_path, KEY_REQUIRED, "The file", NULL},
+    {"sha256", &sl_spec_sha256, KEY_REQUIRED, "Digest that the file must have", NULL},
+};
+static const struct object pin_object = {
+    .name = "pinned", .keys = pin_keys, .n_keys = SL_LEN(pin_keys)};
+static const struct shape pinned_include = {MAPPING, .object = &pin_object};
+static const struct shape include_item = {.kind = SHAPE_TEXT,
+                                          .what = "a relative path or {file, sha256}",
+                                          .pattern = "^[^/]",
+                                          .max_items = 1024,
+                                          .other = &pinned_include};
+static const struct shape sub_outputs = {.kind = SHAPE_MAP,
+                                         .what = "a mapping of outputs",
+                                         .of = &sl_spec_output_ref,
+                                         .pattern = IDENT,
+                                         .names = "letters, digits, '_' and '-'",
+                                         .noun = "output",
+                                         .max_items = SL_SPEC_SUB_OUTPUTS_MAX};
 static const struct shape include = {.kind = SHAPE_LIST,
                                      .what = "a list of files",
-                                     .of = &include_path,
+                                     .of = &include_item,
                                      .min_items = 1,
                                      .max_items = SL_SPEC_INCLUDES_MAX};
 static const struct key pipeline_keys[] = {
-    {"apiVersion", &api_version, KEY_REQUIRED, "Version of the language", NULL},
+    {"apiVersion", &sl_spec_api_version, KEY_REQUIRED, "Version of the language", NULL},
     {"concurrency", &concurrency, 0, "How much runs at the same time", NULL},
     {"defaults", &defaults, 0, "For every step that does not say otherwise", NULL},
     {"description", &sl_spec_text, 0, "For people", NULL},
@@ -155,21 +175,15 @@ static const struct key pipeline_keys[] = {
     {"kind", &kind_pipeline, KEY_REQUIRED, "Kind of this document", NULL},
     {"monitors", &sl_spec_any, 0, "What is watched after deployment", "monitors are not built yet"},
     {"name", &sl_spec_name, KEY_REQUIRED, "Name of the pipeline", NULL},
+    {"outputs", &sub_outputs, 0, "What the file gives when it is a sub-pipeline", NULL},
     {"params", &params, 0, "Values that a run may be given", NULL},
+    {"priority", &sl_spec_priority, 0, "Added to the priority of every step",
+     "priorities of pipelines are not built yet"},
     {"steps", &sl_spec_steps, 0, "What is done", NULL},
     {"triggers", &triggers, 0, "What starts a run by itself", "triggers need the server"},
 };
 const struct object sl_spec_pipeline_object = {
     .name = "Pipeline", .keys = pipeline_keys, .n_keys = SL_LEN(pipeline_keys)};
-
-static const struct key project_keys[] = {
-    {"apiVersion", &api_version, KEY_REQUIRED, "Version of the language", NULL},
-    {"description", &sl_spec_text, 0, "For people", NULL},
-    {"kind", &kind_project, KEY_REQUIRED, "Kind of this document", NULL},
-    {"name", &sl_spec_name, KEY_REQUIRED, "Name of the project", NULL},
-};
-const struct object sl_spec_project_object = {
-    .name = "Project", .keys = project_keys, .n_keys = SL_LEN(project_keys)};
 
 static const char *const target_types[] = {"directory", NULL};
 static const struct shape target_type = {
@@ -187,7 +201,7 @@ static const struct shape plain_argv = {.kind = SHAPE_LIST,
 static const struct shape target_path = {
     .kind = SHAPE_TEXT, .what = "a path", .pattern = "^.", .max_items = 1024};
 static const struct key target_keys[] = {
-    {"apiVersion", &api_version, KEY_REQUIRED, "Version of the language", NULL},
+    {"apiVersion", &sl_spec_api_version, KEY_REQUIRED, "Version of the language", NULL},
     {"health", &plain_argv, 0, "Program that exits 0 when the new release works", NULL},
     {"health_interval", &sl_spec_duration, 0, "Between two health checks (default 1s)", NULL},
     {"health_retries", &retries, 0, "Further checks after a failed one (default 3)", NULL},

@@ -238,18 +238,19 @@ SL_TEST(pipelines_spec_load, gate_deploy_rollback__are_read)
 SL_TEST(pipelines_spec_load, pending__is_named_and_warned_about)
 {
     struct fixture f = {0};
-    load_good(&f, HEAD "triggers: []\ndefaults: { runtime: { venv: lock.txt } }\nsteps:\n"
-                       "  a: { run: x, secrets: [s], resources: { gpu: { mig: forbid } } }\n"
-                       "  b: { approval: { from: role:x }, runtime: host }\n");
-    SL_CHECK_EQ_UINT(f.diags.n_warnings, 5);
-    SL_CHECK_EQ_STR(f.spec->pending_keys[0], "defaults.runtime.venv");
-    SL_CHECK_EQ_STR(f.spec->pending_keys[1], "triggers");
-    SL_CHECK_EQ_UINT(step(&f, "a")->n_pending_keys, 3);
-    SL_CHECK_EQ_STR(step(&f, "a")->pending_keys[0], "resources.gpu.mig");
-    SL_CHECK_EQ_STR(step(&f, "a")->pending_keys[1], "secrets");
-    SL_CHECK_EQ_STR(step(&f, "a")->pending_keys[2], "runtime");
-    SL_CHECK_EQ_INT(step(&f, "b")->action, SL_ACT_UNSUPPORTED);
-    SL_CHECK_EQ_STR(step(&f, "b")->unsupported, "approval: approvals are not built yet");
+    load_good(&f, HEAD "triggers: []\nsteps:\n"
+                       "  a: { run: x, concurrency: g, outputs: { m: { model: m } } }\n"
+                       "  b: { deploy: { target: prod, model: \"${{ steps.a.outputs.m }}\",\n"
+                       "                 traffic: [ { to: 5% } ] } }\n"
+                       "---\napiVersion: sluice/v1\nkind: Target\nname: prod\ntype: directory\n"
+                       "path: rel\n");
+    SL_CHECK_EQ_UINT(f.diags.n_warnings, 3);
+    SL_CHECK_EQ_UINT(f.spec->n_pending_keys, 1);
+    SL_CHECK_EQ_STR(f.spec->pending_keys[0], "triggers");
+    SL_CHECK_EQ_UINT(step(&f, "a")->n_pending_keys, 1);
+    SL_CHECK_EQ_STR(step(&f, "a")->pending_keys[0], "concurrency");
+    SL_CHECK_EQ_UINT(step(&f, "b")->n_pending_keys, 1);
+    SL_CHECK_EQ_STR(step(&f, "b")->pending_keys[0], "deploy.traffic");
     release(&f);
 }
 
