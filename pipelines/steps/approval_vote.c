@@ -151,6 +151,7 @@ static int count_it(struct voting *x, enum sl_approval_ruling ruling, struct sl_
     int rc = sl_db_exec(x->db, err, SL_SQL("INSERT INTO approval_vote VALUES (?,?,?,?,?,?)"),
                         "sssisi", (const char *)x->row.id, (const char *)x->id.id, v->auth,
                         v->approve, v->reason, v->now_ms);
+    x->row.ballots[x->row.n_ballots++] = x->c.vote; /* the load left room for one */
     if (rc == 0 && ruling == SL_RULING_COUNTED) {
         rc = sl_approval_fact_audit(x->db, &x->row, &m, &index, err);
         rc = rc < 0 ? rc : sl_approval_fact_event(x->db, &x->row, "vote", x->id.id, v->now_ms, err);
