@@ -13,6 +13,7 @@ struct sl_core *sl_core_new(const struct sl_core_io *io, void *data,
     struct sl_core *c = SL_NEW(struct sl_core);
     c->io = io;
     c->data = data;
+    c->caps = *caps;
     c->sched = sl_sched_new(caps);
     c->batch = SL_NEW(struct sl_journal);
     return c;
@@ -82,9 +83,12 @@ static void set_run_state(struct sl_core_run *r, enum sl_run_state to, const cha
 
 /* ---- runs --------------------------------------------------------------------------------------- */
 
+/** A run that its group keeps waiting is not in the scheduler. */
 static int attach(struct sl_core *c, struct sl_core_run *r, struct sl_err *err)
 {
-    int rc = sl_sched_add_run(c->sched, r->plan, r, &r->sched, err);
+    r->admitted = r->group == NULL || r->state != SL_RUN_QUEUED;
+    int rc = r->admitted ? sl_sched_add_run(c->sched, r->plan, r, &r->sched, err)
+                         : sl_sched_check(&c->caps, r->plan, err);
     if (rc < 0) {
         return rc;
     }
@@ -92,7 +96,24 @@ static int attach(struct sl_core *c, struct sl_core_run *r, struct sl_err *err)
     r->steps = sl_calloc(SL_MAX(r->plan->n_steps, 1U), sizeof(*r->steps));
     r->next = c->runs;
     c->runs = r;
+    c->admit_anew = true;
     return 0;
+}
+
+/** The scheduler takes the run's steps. It was checked against the machine before. */
+static void schedule(struct sl_core_run *r)
+{
+    struct sl_err err = SL_ERR_INIT;
+    int rc = sl_sched_add_run(r->core->sched, r->plan, r, &r->sched, &err);
+    SL_ASSERT(rc == 0);
+}
+
+void sl_core_begin_run(struct sl_core_run *r)
+{
+    r->admitted = true;
+    schedule(r);
+    set_run_state(r, SL_RUN_RUNNING, NULL);
+    sl_core_run_check_done(r); /* a run without steps */
 }
 
 int sl_core_add_run(struct sl_core *c, struct sl_core_run *r, struct sl_err *err)
@@ -102,8 +123,10 @@ int sl_core_add_run(struct sl_core *c, struct sl_core_run *r, struct sl_err *err
     if (rc < 0) {
         return rc;
     }
-    set_run_state(r, SL_RUN_RUNNING, NULL);
-    sl_core_run_check_done(r); /* a run without steps */
+    if (r->admitted) {
+        set_run_state(r, SL_RUN_RUNNING, NULL);
+        sl_core_run_check_done(r); /* a run without steps */
+    }
     return 0;
 }
 
@@ -156,6 +179,9 @@ void sl_core_restore_ended(struct sl_core_run *r, uint32_t step, int number,
 void sl_core_restore_go(struct sl_core_run *r)
 {
     struct sl_core *c = r->core;
+    if (!r->admitted) {
+        return; /* once all runs are back, its turn comes as before */
+    }
     if (r->state == SL_RUN_QUEUED) {
         set_run_state(r, SL_RUN_RUNNING, "taken up again");
     }
@@ -183,7 +209,10 @@ void sl_core_remove_run(struct sl_core *c, struct sl_core_run *r)
     *at = r->next;
     sl_flight_forget_run(c, r);
     sl_core_forget_deadlines(c, r);
-    sl_sched_remove_run(c->sched, r->sched);
+    if (r->sched != NULL) {
+        sl_sched_remove_run(c->sched, r->sched);
+    }
+    c->admit_anew = true;
     for (uint32_t i = 0; i < r->plan->n_steps; i++) {
         free(r->steps[i].key_record);
         free(r->steps[i].att);
@@ -230,20 +259,30 @@ static bool is_idle(const struct sl_core_step *s)
             s->phase == PH_BACKOFF || s->phase == PH_AWAITING);
 }
 
-void sl_core_cancel(struct sl_core_run *r, const char *who)
+/** Of a run that its group never let start, nothing starts: not even what is there to tidy up. */
+void sl_core_cancel_because(struct sl_core_run *r, const char *reason)
 {
     if (r->state == SL_RUN_CANCELLING || sl_run_machine.states[r->state].final) {
         return;
     }
-    char reason[200];
-    snprintf(reason, sizeof(reason), "cancelled by %s", who);
+    if (!r->admitted) {
+        schedule(r);
+    }
     set_run_state(r, SL_RUN_CANCELLING, reason);
     for (uint32_t i = 0; i < r->plan->n_steps; i++) {
-        if (!r->plan->steps[i].is_finally && is_idle(&r->steps[i])) {
+        if ((!r->plan->steps[i].is_finally || !r->admitted) && is_idle(&r->steps[i])) {
             sl_core_end_step(r, i, SL_STEP_CANCELLED, reason, NULL);
         }
     }
+    sl_core_run_check_done(r); /* a run without steps */
     sl_core_pump(r->core);
+}
+
+void sl_core_cancel(struct sl_core_run *r, const char *who)
+{
+    char reason[200];
+    snprintf(reason, sizeof(reason), "cancelled by %s", who);
+    sl_core_cancel_because(r, reason);
 }
 
 /* The request is durable: stop what runs. */
@@ -544,9 +583,10 @@ void sl_core_pump(struct sl_core *c)
     c->pumping = true;
     do { /* what was picked and put off again needs its wake-up */
         c->postponed = false;
+        sl_core_admit(c);
         tick(c);
         pick_all(c);
-    } while (c->postponed);
+    } while (c->postponed || c->admit_anew);
     c->pumping = false;
     if (c->batch->entries.n > 0) {
         struct sl_journal *full = c->batch;

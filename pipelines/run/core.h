@@ -93,6 +93,11 @@ struct sl_core_step {
 struct sl_core_run {
     char id[SL_ID_HEX + 1];
     int64_t number;
+    int64_t created_ms; /* orders the runs of a group, then the id */
+    const char *group;  /* of runs that share a limit; NULL: none, it starts at once */
+    int group_limit;    /* as its pipeline says, at least 1; the newest run of the group counts */
+    bool replace;       /* it takes the place of older runs of its group */
+    int priority;       /* among the queued runs of its group: higher first */
     const struct sl_plan *plan;
     struct sl_arena *arena; /* of the run; loop thread allocates */
     enum sl_run_state state;
@@ -100,6 +105,7 @@ struct sl_core_run {
     struct sl_sched_run *sched;
     uint32_t n_live; /* attempts in flight */
     uint32_t n_failed, n_refused, n_undecided;
+    bool admitted;            /* its group had room, or it has none */
     bool timed_out;           /* the first failure was a timeout: exit status 124 */
     int64_t first_failure_ms; /* while restoring: when that was, 0 when unknown */
     void *host;
@@ -154,6 +160,8 @@ struct sl_core_io {
     void (*collect)(void *data, struct sl_core_attempt *a);
     /** Make the batch durable, in order of calls. Answer: sl_core_journaled. */
     void (*journal)(void *data, struct sl_journal *j);
+    /** Runs of a group at once that the project allows; 0: it says nothing. NULL: no project. */
+    int (*group_limit)(void *data, const char *group);
     /** Call sl_core_pump at that time. */
     void (*wake_at)(void *data, int64_t at_ms);
     /** The attempt is over and journaled: free what is the host's. */
@@ -190,6 +198,11 @@ void sl_core_remove_run(struct sl_core *c, struct sl_core_run *r);
 
 /** Asks for the end of a run. Idempotent. finally steps still run. */
 void sl_core_cancel(struct sl_core_run *r, const char *who);
+
+/** Limits of groups may have changed: the next pump admits anew. */
+void sl_core_limits_changed(struct sl_core *c);
+/** Why a run is queued: "group churn is full (1 of 1: churn#12)". Appends; nothing when it is not queued. */
+void sl_core_why_queued(const struct sl_core_run *r, struct sl_buf *out);
 
 /** What an awaiting step waits for may have happened: it is decided anew. Any other step: no effect. */
 void sl_core_ask_again(struct sl_core_run *r, uint32_t step);

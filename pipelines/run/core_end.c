@@ -205,6 +205,7 @@ void sl_core_run_check_done(struct sl_core_run *r)
     int state = (int)r->state;
     sl_sm_move(&sl_run_machine, &state, (int)to);
     r->state = (enum sl_run_state)state;
+    r->core->admit_anew = true;
 }
 
 int sl_run_exit_status(enum sl_run_state s, bool timed_out)

@@ -47,6 +47,8 @@ struct sl_core {
     struct flight *flights;
     SL_VEC(struct sl_core_attempt *) unrecorded; /* over, but their end could not be journaled */
     SL_VEC(struct deadline) deadlines;           /* a heap: core_wait.c */
+    struct sl_sched_caps caps;
+    bool admit_anew; /* a group may have room for a queued run */
     bool halted;
     bool pumping;
     bool postponed; /* a picked step went back to wait for its time */
@@ -64,6 +66,13 @@ void sl_core_run_check_done(struct sl_core_run *r);
 
 /** The step's needs have ended, or it is asked again: calls it off, or has the host decide. */
 void sl_core_decide(struct sl_core_run *r, uint32_t step);
+
+/* core_admit.c */
+/** Starts queued runs whose group has room; cancels those that a newer one replaces. */
+void sl_core_admit(struct sl_core *c);
+/** Its steps are scheduled from here on. */
+void sl_core_begin_run(struct sl_core_run *r);
+void sl_core_cancel_because(struct sl_core_run *r, const char *reason);
 
 /* core_wait.c */
 /** The core comes back to the step at that time; 0: never. Replaces an earlier deadline. */

@@ -346,7 +346,12 @@ bool sl_engine_why_waiting(struct sl_engine *e, const char *run_id, uint32_t ste
     if (r == NULL || step >= r->plan->n_steps) {
         return false;
     }
-    sl_sched_why(sl_core_sched(e->core), r->sched, step, out);
+    if (r->admitted) {
+        sl_sched_why(sl_core_sched(e->core), r->sched, step, out);
+    } else {
+        sl_buf_puts(out, "the run is queued: ");
+        sl_core_why_queued(r, out);
+    }
     return true;
 }
 

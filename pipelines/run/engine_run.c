@@ -11,6 +11,7 @@
 #include "core/base/log.h"
 #include "core/bus/bus.h"
 #include "core/lineage/lineage.h"
+#include "pipelines/run/admit_store.h"
 #include "pipelines/run/submission.h"
 
 struct eng_run *eng_run_of(struct sl_core_run *r)
@@ -100,11 +101,19 @@ static int build(struct eng_run *r, const json_t *texts, const json_t *params,
         return rc;
     }
     adopt_plan(r, plan);
-    return load_code(r, code, err);
+    rc = sl_admit_group(plan, &r->arena, &r->record.group, err);
+    r->record.group_limit = SL_MAX(r->spec->concurrency.limit, 1);
+    r->record.priority = r->spec->priority;
+    return rc < 0 ? rc : load_code(r, code, err);
 }
 
 static void name_core(struct eng_run *r)
 {
+    r->core.created_ms = r->record.created_ms;
+    r->core.group = r->record.group;
+    r->core.group_limit = r->record.group_limit;
+    r->core.replace = r->spec->concurrency.on_conflict == SL_CONFLICT_REPLACE;
+    r->core.priority = r->record.priority;
     snprintf(r->core.id, sizeof(r->core.id), "%s", r->record.id);
     r->core.number = r->record.number;
     r->core.state = r->record.state;
@@ -253,7 +262,13 @@ static int insert_run(struct sl_db *db, void *arg, struct sl_err *err)
                           .type = SL_EVENT_RUN_QUEUED,
                           .run_id = r->record.id,
                           .subject = r->record.pipeline};
-    int rc = sl_run_insert(db, &r->record, err);
+    const struct sl_concurrency *conc = &r->spec->concurrency;
+    struct sl_admit_ask ask = {.group = r->record.group,
+                               .limit = r->record.group_limit,
+                               .on_conflict = conc->on_conflict,
+                               .max_queued = conc->max_queued};
+    int rc = sl_admit_check(db, &ask, err);
+    rc = rc < 0 ? rc : sl_run_insert(db, &r->record, err);
     rc = rc < 0 ? rc : run_lineage(db, r, err);
     rc = rc < 0 ? rc : sl_bus_append(db, &ev, NULL, NULL, err);
     return rc < 0 ? rc : sl_audit_append(db, &entry, NULL, err);

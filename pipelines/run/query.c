@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "pipelines/run/admit_store.h"
+
 /* ---- the list ------------------------------------------------------------------------------------- */
 
 static void set_time(json_t *o, const char *name, int64_t ms)
@@ -18,6 +20,21 @@ static void set_time(json_t *o, const char *name, int64_t ms)
         (void)snprintf(key, sizeof(key), "%s_ms", name);
         sl_json_set_i64(o, key, ms);
     }
+}
+
+/** A queued run says what it waits for. */
+static int explain_queued(struct sl_db *db, json_t *run, struct sl_err *err)
+{
+    _cleanup_(buf)
+    struct sl_buf text = SL_BUF_INIT(4096);
+    if (!sl_streq(sl_json_str(run, "state", ""), "queued")) {
+        return 0;
+    }
+    int rc = sl_admit_why(db, sl_json_str(run, "id", ""), &text, err);
+    if (rc == 0 && text.len > 0) {
+        sl_json_set_str(run, "reason", sl_buf_str(&text));
+    }
+    return rc;
 }
 
 static int check_state(const char *state, struct sl_err *err)
@@ -87,8 +104,9 @@ int sl_query_runs(const struct sl_query *q, const struct sl_run_filter *f, json_
             rc = 0;
             break;
         }
-        json_array_append_new(list, list_row(&rows));
-        rc = 0;
+        json_t *row = list_row(&rows);
+        json_array_append_new(list, row);
+        rc = explain_queued(q->db, row, err);
     }
     if (rc == 0) {
         *ret = json_pack("{s:O, s:b}", "runs", list, "more", more);
@@ -307,8 +325,11 @@ int sl_query_run(const struct sl_query *q, const char *run, bool with_records, j
         rc = rc < 0 ? rc : sl_attempts_load(q->db, r.id, -1, add_attempt, &s, err);
         rc = rc < 0 ? rc : add_outputs(q->db, r.id, s.list, err);
         if (rc == 0) {
-            *ret = run_json(&r);
-            json_object_set_new(*ret, "steps", json_incref(s.list));
+            json_t *run_object = run_json(&r);
+            json_object_set_new(run_object, "steps", json_incref(s.list));
+            rc = explain_queued(q->db, run_object, err);
+            *ret = rc == 0 ? json_incref(run_object) : NULL;
+            json_decref(run_object);
         }
         json_decref(s.list);
     }

@@ -40,6 +40,11 @@ static const char *const migrations[] = {
     " key TEXT PRIMARY KEY, run_id TEXT NOT NULL, step INTEGER NOT NULL, created_ms INTEGER NOT "
     "NULL)"
     " STRICT, WITHOUT ROWID;",
+    "ALTER TABLE run ADD COLUMN conc_group TEXT;"
+    "ALTER TABLE run ADD COLUMN conc_limit INTEGER NOT NULL DEFAULT 1;"
+    "ALTER TABLE run ADD COLUMN priority INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE step ADD COLUMN timed_out INTEGER NOT NULL DEFAULT 0;"
+    "CREATE INDEX run_group ON run(conc_group, created_ms) WHERE ended_ms IS NULL;",
 };
 const struct sl_schema sl_run_schema = {"run", migrations, (int)SL_LEN(migrations)};
 
@@ -83,14 +88,16 @@ int sl_run_insert(struct sl_db *db, struct sl_run_record *r, struct sl_err *err)
                       db, err,
                       SL_SQL("INSERT INTO run(id, pipeline, number, state, file, base_dir, actor, "
                              "params, facts, spec, plan, code, runtime, code_commit, code_dirty, "
-                             "override_reason, retry_of, n_steps, created_ms) "
-                             "VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"),
-                      "ssisssssssssssissii", r->id, r->pipeline, r->number,
+                             "override_reason, retry_of, n_steps, created_ms, conc_group, "
+                             "conc_limit, priority) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, "
+                             "?, ?, ?, ?, ?, ?, ?, ?, ?)"),
+                      "ssisssssssssssissiisii", r->id, r->pipeline, r->number,
                       sl_sm_name(&sl_run_machine, (int)r->state), r->file, r->base_dir, r->actor,
                       r->params, r->facts, sl_digest_hex(&r->spec, spec),
                       sl_digest_hex(&r->plan, plan), sl_digest_hex(&r->code, code),
                       sl_digest_hex(&r->runtime, runtime), r->code_commit, r->code_dirty ? 1 : 0,
-                      r->override_reason, r->retry_of, r->n_steps, r->created_ms);
+                      r->override_reason, r->retry_of, r->n_steps, r->created_ms, r->group,
+                      r->group_limit, r->priority);
     return rc < 0 ? rc : keep_content(db, r, err);
 }
 
@@ -99,7 +106,8 @@ int sl_run_move(struct sl_db *db, const struct sl_run_move *m, struct sl_err *er
     bool final = sl_run_machine.states[m->to].final;
     int rc = sl_db_exec(
         db, err,
-        SL_SQL("UPDATE run SET state = ?1, reason = ?2, timed_out = ?3, "
+        SL_SQL("UPDATE run SET state = ?1, timed_out = ?3, "
+               "reason = CASE WHEN ?2 = '' AND state = 'cancelling' THEN reason ELSE ?2 END, "
                "started_ms = CASE WHEN started_ms IS NULL THEN ?4 ELSE started_ms END, "
                "ended_ms = CASE WHEN ?5 THEN ?4 ELSE NULL END WHERE id = ?6 AND state = ?7"),
         "ssiiiss", sl_sm_name(&sl_run_machine, (int)m->to), m->reason, m->timed_out ? 1 : 0,

@@ -26,6 +26,8 @@ struct sl_run_record {
     bool code_dirty;
     const char *override_reason; /* of refused gates; NULL none */
     const char *retry_of;        /* run id or NULL */
+    const char *group;           /* of runs that share a limit; NULL none. Not read back */
+    int group_limit, priority;   /* likewise */
     int64_t n_steps;
     int64_t created_ms, started_ms, ended_ms; /* 0 unknown */
     enum sl_run_state state;

@@ -115,6 +115,11 @@ static const struct sl_core_io rig_io = {.now_ms = io_now,
                                          .run_over = io_run_over,
                                          .halted = io_halted};
 
+void rig_copy_io(struct sl_core_io *ret)
+{
+    *ret = rig_io;
+}
+
 /* ---- answers -------------------------------------------------------------------------------------- */
 
 static const char *step_status(void *data, uint32_t step)
@@ -166,8 +171,10 @@ static void answer_journal(struct rig *r, struct sl_journal *j)
     for (size_t i = 0; i < j->entries.n && !r->disk_full; i++) {
         const struct sl_jentry *e = &j->entries.items[i];
         if (e->kind == SL_J_RUN) {
-            sl_buf_printf(&r->log, "run: %s -> %s\n", sl_sm_name(&sl_run_machine, e->from),
-                          sl_sm_name(&sl_run_machine, e->to));
+            bool why = sl_starts_with(e->reason, "replaced");
+            sl_buf_printf(&r->log, "run: %s -> %s%s%s%s\n", sl_sm_name(&sl_run_machine, e->from),
+                          sl_sm_name(&sl_run_machine, e->to), why ? " (" : "", why ? e->reason : "",
+                          why ? ")" : "");
         } else if (e->kind == SL_J_STEP) {
             sl_buf_printf(&r->log, "%s: %s -> %s\n", r->plan->steps[e->step].key,
                           sl_sm_name(&sl_step_machine, e->from),

@@ -40,6 +40,8 @@ void rig_init(struct rig *r, const char *yaml);
 /** As rig_init without adding the run: a test restores it. */
 void rig_init_empty(struct rig *r, const char *yaml);
 void rig_release(struct rig *r);
+/** The scripted host's table, for a core of the test's own. */
+void rig_copy_io(struct sl_core_io *ret);
 /** A second run of the same pipeline. */
 void rig_add_other(struct rig *r);
 /** Forgets the core and begins one anew, as after a crash; the run has no steps restored. */
