@@ -19,6 +19,16 @@ char *sl_version_text(const struct sl_version_ref *version, char *out)
     return out;
 }
 
+bool sl_trailers_reference(const struct sl_trailer *trailers, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (sl_streq(trailers[i].key, SL_TRAILER_REFERENCE)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static int check_content(struct sl_registry *r, const struct sl_manifest *m, struct sl_err *err)
 {
     for (size_t i = 0; i < m->entries.n; i++) {
@@ -145,7 +155,8 @@ int sl_registry_commit(struct sl_registry *r, const struct sl_version_spec *spec
     }
     bool created = !before.found;
     if (created) {
-        rc = check_content(r, spec->manifest, err);
+        bool elsewhere = sl_trailers_reference(spec->trailers, spec->n_trailers);
+        rc = elsewhere ? 0 : check_content(r, spec->manifest, err);
         struct registry_batch batch = {.ids = {0}};
         rc = rc != 0 ? rc : publish(r, &batch, spec, &before, &before.same, err);
         registry_batch_release(r, &batch);

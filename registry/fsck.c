@@ -167,9 +167,12 @@ static int check_refs(struct fsck *f, struct sl_err *err)
 
 /* ---- versions ---- */
 
-static void check_content(struct fsck *f, const struct sl_version_ref *v,
+static void check_content(struct fsck *f, const struct sl_version_ref *v, bool elsewhere,
                           const struct sl_manifest_entry *e)
 {
+    if (elsewhere && !sl_blob_has(f->registry->store, &e->sha256)) {
+        return; /* bytes that stay at their source; checked where they are used */
+    }
     struct blob_seen *seen = NULL;
     HASH_FIND(hh, f->blobs, &e->sha256, sizeof(e->sha256), seen);
     if (seen != NULL) {
@@ -249,10 +252,11 @@ static int check_version(struct fsck *f, const char *ref, const git_oid *id, str
         find(f, true, "%s: %s", ref, why.msg);
     } else {
         rc = check_tree(f, &rec, &m, err);
+        bool elsewhere = sl_trailers_reference(rec.info.trailers, rec.info.n_trailers);
         f->report.n_entries += m.entries.n;
         for (size_t i = 0; rc == 0 && i < m.entries.n; i++) {
             if (m.entries.items[i].type == SL_ENTRY_FILE) {
-                check_content(f, v, &m.entries.items[i]);
+                check_content(f, v, elsewhere, &m.entries.items[i]);
             }
         }
     }

@@ -40,6 +40,7 @@ static const char *const migrations[] = {
     "CREATE TABLE registry_cursor("
     " project TEXT PRIMARY KEY NOT NULL,"
     " ledger TEXT NOT NULL) STRICT, WITHOUT ROWID;",
+    "ALTER TABLE registry_version ADD COLUMN facts TEXT;",
 };
 
 const struct sl_schema sl_registry_schema = {"registry", migrations, SL_LEN(migrations)};
@@ -82,16 +83,16 @@ static int apply_one(struct sl_db *db, const char *project, const struct change 
         return sl_db_exec(
             db, err,
             SL_SQL("INSERT INTO registry_version(project, kind, name, number, digest, commit_id,"
-                   " created_ms, n_files, bytes, run_id, attempt_id)"
-                   " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+                   " created_ms, n_files, bytes, run_id, attempt_id, facts)"
+                   " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
                    " ON CONFLICT(project, kind, name, number) DO UPDATE SET digest ="
                    " excluded.digest, commit_id = excluded.commit_id,"
                    " created_ms = excluded.created_ms, n_files = excluded.n_files,"
                    " bytes = excluded.bytes, run_id = excluded.run_id,"
-                   " attempt_id = excluded.attempt_id"),
-            "sssissiiiss", project, kind, (const char *)c->ref.name, c->ref.number,
+                   " attempt_id = excluded.attempt_id, facts = excluded.facts"),
+            "sssissiiisss", project, kind, (const char *)c->ref.name, c->ref.number,
             (const char *)hex, (const char *)c->ref.commit, c->ref.created_ms, c->n_files,
-            c->total_bytes, c->run_id, c->attempt_id);
+            c->total_bytes, c->run_id, c->attempt_id, c->facts);
     case CHANGE_ALIAS:
         return sl_db_exec(
             db, err,

@@ -13,7 +13,7 @@
 
 /**
  * registry_version(project, kind, name, number, digest, commit_id, created_ms, n_files, bytes, run_id,
- *   attempt_id), key (project, kind, name, number);
+ *   attempt_id, facts: JSON of the trailers), key (project, kind, name, number);
  * registry_alias(project, kind, name, alias, number, digest, moved_ms), key (project, kind, name, alias);
  * registry_cursor(project, ledger): the ledger commit that the tables show.
  */

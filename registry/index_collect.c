@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "core/base/json.h"
 #include "registry/index_priv.h"
 
 void sl_registry_changes_free(struct sl_registry_changes *c)
@@ -21,6 +22,21 @@ void sl_registry_changes_free(struct sl_registry_changes *c)
     sl_arena_release(&c->arena);
     free(c->project);
     free(c);
+}
+
+/* {"Owner": "ann", ...}; of a repeated key the first. Run has a column of its own. */
+static const char *facts_text(struct sl_arena *a, const struct sl_version_info *info)
+{
+    json_auto_t *facts = json_object();
+    for (size_t i = 0; i < info->n_trailers; i++) {
+        const struct sl_trailer *t = &info->trailers[i];
+        if (!sl_streq(t->key, "Run") && json_object_get(facts, t->key) == NULL) {
+            sl_json_set_str(facts, t->key, t->value);
+        }
+    }
+    _cleanup_(free)
+    char *text = json_object_size(facts) > 0 ? sl_json_canonical(facts) : NULL;
+    return text != NULL ? sl_arena_strdup(a, text) : NULL;
 }
 
 static int add_change(struct sl_registry *r, struct sl_registry_changes *c,
@@ -59,6 +75,7 @@ static int add_change(struct sl_registry *r, struct sl_registry_changes *c,
     change.n_files = rec.info.n_files;
     change.total_bytes = rec.info.total_bytes;
     change.attempt_id = rec.attempt_id != NULL ? sl_arena_strdup(&c->arena, rec.attempt_id) : NULL;
+    change.facts = facts_text(&c->arena, &rec.info);
     for (size_t i = 0; i < rec.info.n_trailers; i++) {
         if (sl_streq(rec.info.trailers[i].key, "Run")) {
             change.run_id = sl_arena_strdup(&c->arena, rec.info.trailers[i].value);

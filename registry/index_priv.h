@@ -13,6 +13,7 @@ struct change {
     const char *alias;
     uint64_t n_files, total_bytes;
     const char *run_id, *attempt_id; /* NULL when unknown */
+    const char *facts;               /* canonical JSON of the trailers given; NULL when none */
     int64_t when_ms;
 };
 

@@ -21,6 +21,8 @@
 #include "core/base/fs.h"
 #include "registry/object/name.h"
 
+#define HASH_BYTES ((size_t)1 << 20)
+
 struct item {
     const char *path;   /* in the manifest and below the root */
     const char *target; /* symlinks */
@@ -148,6 +150,38 @@ static int list_entry(const struct sl_walk_entry *e, void *data, struct sl_err *
 
 /* ---- storing ---- */
 
+/* The digest alone; -SL_ECONFLICT when the file changes meanwhile. */
+static int hash_file(int fd, const struct stat *before, struct sl_blob_added *ret,
+                     struct sl_err *err)
+{
+    struct stat after;
+    _cleanup_(free)
+    char *bytes = sl_malloc(HASH_BYTES);
+    struct sl_sha256_ctx *ctx = sl_sha256_new();
+    int rc = 0;
+    for (ssize_t n = 1; rc == 0 && n > 0;) {
+        n = read(fd, bytes, HASH_BYTES);
+        if (n > 0) {
+            sl_sha256_update(ctx, bytes, (size_t)n);
+            ret->size_bytes += (uint64_t)n;
+        } else if (n < 0 && errno == EINTR) {
+            n = 1;
+        } else if (n < 0) {
+            rc = sl_err_errno(err, errno, "cannot read");
+        }
+    }
+    sl_sha256_final(ctx, &ret->digest);
+    sl_sha256_free(ctx);
+    if (rc == 0 && fstat(fd, &after) != 0) {
+        return sl_err_errno(err, errno, "cannot stat");
+    }
+    bool same = rc == 0 && ret->size_bytes == (uint64_t)before->st_size &&
+                before->st_mtim.tv_sec == after.st_mtim.tv_sec &&
+                before->st_mtim.tv_nsec == after.st_mtim.tv_nsec;
+    return rc < 0 || same ? rc
+                          : sl_err_set(err, SL_ECONFLICT, "the file changed while it was read");
+}
+
 static int store_file(struct ingest *in, struct item *item, struct sl_err *err)
 {
     /* O_NONBLOCK: a FIFO that took the file's place must not hold us. */
@@ -162,6 +196,9 @@ static int store_file(struct ingest *in, struct item *item, struct sl_err *err)
     }
     if (st.st_dev != item->dev || st.st_ino != item->ino || !S_ISREG(st.st_mode)) {
         return sl_err_set(err, SL_ECONFLICT, "the file was replaced while the folder was read");
+    }
+    if (in->opts->hash_only) {
+        return hash_file(fd, &st, &item->added, err);
     }
     const struct sl_digest *likely = NULL;
     if (in->opts->previous != NULL) {
@@ -184,6 +221,9 @@ static void *store_main(void *arg)
         struct item *item = &in->items.items[at];
         struct sl_err err = SL_ERR_INIT;
         if (item->type != SL_ENTRY_FILE || store_file(in, item, &err) == 0) {
+            if (in->opts->on_file != NULL) {
+                in->opts->on_file(item->added.size_bytes, in->opts->data);
+            }
             continue;
         }
         (void)sl_err_wrap(&err, "%s", item->path);

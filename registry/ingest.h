@@ -23,6 +23,9 @@ struct sl_ingest_opts {
     const struct sl_manifest
         *previous; /* NULL, or the last version: unchanged content is only hashed */
     bool allow_case_collisions;
+    bool hash_only; /* digests and a manifest, nothing stored: for bytes that stay where they are */
+    void (*on_file)(uint64_t bytes, void *data); /* NULL, or after each file, from any thread */
+    void *data;
     const char *name;     /* path of a single file in the manifest; NULL: its base name */
     uint64_t max_entries; /* 0: SL_MANIFEST_ENTRIES_MAX */
 };

@@ -98,6 +98,15 @@ static int lock_dir(const struct sl_walk_entry *entry, void *data, struct sl_err
     return 0;
 }
 
+static int write_file(struct sl_blob_store *store, const struct sl_manifest_entry *e, int root_fd,
+                      const char *path, const struct sl_materialise_opts *opts, struct sl_err *err)
+{
+    const struct sl_absent *absent = opts->absent;
+    return absent != NULL && !sl_blob_has(store, &e->sha256)
+               ? absent->write(absent->data, e, root_fd, path, file_mode(e, opts), err)
+               : sl_blob_materialise(store, &e->sha256, root_fd, path, file_mode(e, opts), err);
+}
+
 static int write_all(struct sl_blob_store *store, const struct sl_manifest *m, int root_fd,
                      const struct sl_materialise_opts *opts, struct sl_err *err)
 {
@@ -105,7 +114,7 @@ static int write_all(struct sl_blob_store *store, const struct sl_manifest *m, i
     for (size_t i = 0; rc == 0 && i < m->entries.n; i++) {
         const struct sl_manifest_entry *e = &m->entries.items[i];
         if (e->type == SL_ENTRY_FILE) {
-            rc = sl_blob_materialise(store, &e->sha256, root_fd, e->path, file_mode(e, opts), err);
+            rc = write_file(store, e, root_fd, e->path, opts, err);
             rc = rc != 0 ? sl_err_wrap(err, "%s", e->path) : 0;
         }
     }
@@ -131,8 +140,7 @@ static int write_one(struct sl_blob_store *store, const struct sl_manifest *m, i
         return sl_err_set(err, SL_ENOTFOUND, "the version has no file '%s'", opts->only);
     }
     size_t len = parent_len(e->path);
-    return sl_blob_materialise(store, &e->sha256, root_fd, e->path + len + (len > 0 ? 1 : 0),
-                               file_mode(e, opts), err);
+    return write_file(store, e, root_fd, e->path + len + (len > 0 ? 1 : 0), opts, err);
 }
 
 int sl_manifest_materialise(struct sl_blob_store *store, const struct sl_manifest *manifest,

@@ -46,11 +46,14 @@ struct sl_author {
 };
 
 /** Facts of a version, kept as commit trailers: key one of Run, Input, Pipeline, Env, Code (the
- * "Sluice-" is added), or another of the same form; values are single lines. */
+ * "Sluice-" is added), or another of the same form; values are single lines. With the key
+ * SL_TRAILER_REFERENCE the version's bytes lie elsewhere: they need not be in the store. */
 struct sl_trailer {
     const char *key;
     const char *value;
 };
+#define SL_TRAILER_REFERENCE "Reference"
+bool sl_trailers_reference(const struct sl_trailer *trailers, size_t n);
 
 /** What to commit. */
 struct sl_version_spec {
@@ -176,9 +179,17 @@ int sl_registry_alias_history(struct sl_registry *registry, enum sl_kind kind, c
                               const char *alias, sl_alias_event_fn fn, void *data,
                               struct sl_err *err) SL_MUST_CHECK;
 
+/** Where files come from that the store does not hold: writes one as a new file `path` below `dirfd`, every
+ * byte verified, as sl_blob_materialise does. */
+struct sl_absent {
+    int (*write)(void *data, const struct sl_manifest_entry *entry, int dirfd, const char *path,
+                 mode_t mode, struct sl_err *err);
+    void *data;
+};
 struct sl_materialise_opts {
     const char *only; /* NULL, or one path of the manifest: that file alone, by its base name */
     bool read_only;   /* files 0444 or 0555 and directories 0555 instead of the recorded modes */
+    const struct sl_absent *absent; /* NULL: what the store lacks is -SL_ENOTFOUND */
 };
 /**
  * Writes a version's files below `dirfd`/`path` (created; must be empty or missing), every byte

@@ -64,7 +64,7 @@ static int spoil(struct sl_db *db, void *arg, struct sl_err *err)
                ? rc
                : sl_db_exec(db, err,
                             SL_SQL("INSERT INTO registry_version VALUES ('other', 'model', 'm', 1,"
-                                   " 'd', 'c', 0, 0, 0, NULL, NULL)"),
+                                   " 'd', 'c', 0, 0, 0, NULL, NULL, NULL)"),
                             "");
 }
 
