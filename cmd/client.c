@@ -23,6 +23,13 @@ const char *sl_cmd_socket(struct sl_cmd *c)
     return sl_arena_printf(&c->arena, "%s/%s", c->data_path, SL_SOCK_NAME);
 }
 
+const char *sl_cmd_program(struct sl_cmd *c)
+{
+    char path[4096];
+    ssize_t n = readlink("/proc/self/exe", path, sizeof(path));
+    return n > 0 && (size_t)n < sizeof(path) ? sl_arena_strndup(&c->arena, path, (size_t)n) : NULL;
+}
+
 const char *sl_cmd_actor(struct sl_cmd *c)
 {
     struct passwd entry;

@@ -80,6 +80,8 @@ int sl_cmd_print(struct sl_buf *out);
 int sl_cmd_data(struct sl_cmd *c) SL_MUST_CHECK;
 /** The same, making one when there is none (with the database). *ret_made tells. */
 int sl_cmd_data_or_make(struct sl_cmd *c, bool *ret_made) SL_MUST_CHECK;
+/** Absolute path of this program, in the arena; NULL when it cannot be told. */
+const char *sl_cmd_program(struct sl_cmd *c);
 /** The login name. */
 const char *sl_cmd_actor(struct sl_cmd *c);
 

@@ -71,6 +71,10 @@
     {                                                                                              \
         "only", 0, "PATH", "this file alone, by its base name"                                     \
     }
+#define OPT_OUT                                                                                    \
+    {                                                                                              \
+        "out", 0, "DIR", "leave the wheels here"                                                   \
+    }
 #define OPT_OVERRIDE                                                                               \
     {                                                                                              \
         "override", 0, NULL, "let it through a refused gate; needs --reason, is recorded"          \
@@ -83,6 +87,10 @@
     {                                                                                              \
         "params", 0, "FILE", "parameters from a YAML or JSON mapping; -p wins"                     \
     }
+#define OPT_PYTHON                                                                                 \
+    {                                                                                              \
+        "python", 0, "PROGRAM", "interpreter, by name or absolute path (default python3)"          \
+    }
 #define OPT_REASON                                                                                 \
     {                                                                                              \
         "reason", 0, "TEXT", "why the override is right"                                           \
@@ -90,6 +98,10 @@
 #define OPT_REBUILD                                                                                \
     {                                                                                              \
         "rebuild", 0, NULL, "derive the index again from the repositories"                         \
+    }
+#define OPT_RECORD                                                                                 \
+    {                                                                                              \
+        "record", 0, "FILE", "what the environment is"                                             \
     }
 #define OPT_STATE                                                                                  \
     {                                                                                              \
@@ -106,6 +118,10 @@
 #define OPT_UP                                                                                     \
     {                                                                                              \
         "up", 0, NULL, "what it came from (the default)"                                           \
+    }
+#define OPT_WHEELS                                                                                 \
+    {                                                                                              \
+        "wheels", 0, "DIR", "install from here"                                                    \
     }
 #define OPT_WHY                                                                                    \
     {                                                                                              \

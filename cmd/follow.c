@@ -245,6 +245,8 @@ static int as_engine(struct sl_cmd *c, const struct sl_follow *f, int *ret_statu
     struct sl_engine_opts opts = {
         .path = c->data_path,
         .gpu_inventory = getenv("SLUICE_GPU_INVENTORY"), /* stands for NVML in tests */
+        .program = sl_cmd_program(c),
+        .host_env = (const char *const *)(uintptr_t)environ,
     };
     int rc = sl_loop_new(&h.loop, &c->err);
     if (rc < 0) {

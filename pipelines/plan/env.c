@@ -106,7 +106,9 @@ const struct sl_spec *sl_plan_add_envs(const struct sl_spec *spec, struct sl_are
         struct sl_step *s = &made[n_made + i];
         *s = spec->steps[i];
         if (wants(s)) {
-            add_need(s, find(made, n_made, &s->runtime)->id, a);
+            const struct sl_step *env = find(made, n_made, &s->runtime);
+            SL_ASSERT(env != NULL);
+            add_need(s, env->id, a);
         }
     }
     out->steps = made;

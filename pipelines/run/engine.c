@@ -180,6 +180,8 @@ static int open_parts(struct sl_engine *e, const struct sl_engine_opts *opts, st
         return rc;
     }
     e->runtime = sl_facts_runtime(&e->runtime_digest);
+    e->program = opts->program;
+    e->host_env = opts->host_env;
     e->hardware = sl_facts_hardware();
     if (e->runner_ops->probe(e->runner, &e->runner_facts, err) < 0) {
         return -err->code;

@@ -53,7 +53,8 @@ static struct facts trailers_of(struct eng_attempt *ea, const struct eng_bound *
     f.items[f.n++] = (struct sl_trailer){
         "Pipeline", sl_arena_printf(a, "sha256:%s", sl_digest_hex(&r->record.spec, hex))};
     f.items[f.n++] = (struct sl_trailer){
-        "Env", sl_arena_printf(a, "sha256:%s", sl_digest_hex(&r->record.runtime, hex))};
+        "Env",
+        sl_arena_printf(a, "sha256:%s", sl_digest_hex(eng_run_runtime(r, ea->a->step), hex))};
     f.items[f.n++] = (struct sl_trailer){
         "Code",
         sl_arena_printf(a, "sha256:%s", sl_digest_hex(&eng_run_code(r, ea->a->step)->digest, hex))};

@@ -105,7 +105,7 @@ bool eng_cacheable(const struct eng_run *r, const struct sl_plan_step *p)
 {
     bool process = p->spec->action == SL_ACT_RUN || p->spec->action == SL_ACT_COMMAND;
     return process && p->spec->cache == SL_CACHE_AUTO && !p->spec->effects_external &&
-           !r->no_cache && !p->is_finally;
+           (!r->no_cache || p->spec->builds != NULL) && !p->is_finally;
 }
 
 /** Every output that the step must have is there. */
@@ -124,9 +124,15 @@ static void make_key(struct deciding *x)
 {
     struct eng_run *r = x->run;
     json_t *record = NULL;
-    if (sl_plan_cache_record(r->core.plan, x->step, &x->bound->step,
-                             &eng_run_code(r, x->step)->digest, &r->record.runtime, &record,
-                             &x->d.key) == 0) {
+    int rc = 0;
+    if (r->core.plan->steps[x->step].spec->builds != NULL) {
+        record = eng_env_key(r, x->step, &x->d.key);
+    } else {
+        rc = sl_plan_cache_record(r->core.plan, x->step, &x->bound->step,
+                                  &eng_run_code(r, x->step)->digest, eng_run_runtime(r, x->step),
+                                  &record, &x->d.key);
+    }
+    if (rc == 0) {
         x->d.key_record = sl_json_canonical(record);
         x->d.has_key = true;
         x->d.share = eng_cacheable(r, &r->core.plan->steps[x->step]);
@@ -157,6 +163,9 @@ static void look_up(struct deciding *x, struct sl_db *db)
     if (!x->d.has_key || find_hit(x, db, &hit) < 0 ||
         sl_outputs_load(db, hit.run_id, hit.step, spec, &x->arena, &outputs, NULL) < 0 ||
         !complete(spec, outputs)) {
+        return;
+    }
+    if (spec->builds != NULL && !eng_env_usable(x->run, x->step, outputs, x->bound)) {
         return;
     }
     x->d.kind = SL_DECIDE_CACHED;

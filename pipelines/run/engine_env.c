@@ -85,13 +85,28 @@ static void set_sluice(struct env_list *l, const struct eng_attempt *ea, const s
     set_inputs(l, ea, b);
 }
 
+/** The programs of its environment come before those of the machine. */
+static void set_venv(struct env_list *l, const struct eng_attempt *ea)
+{
+    _cleanup_(free)
+    char *dir = eng_env_dir(ea->run, ea->a->step);
+    if (dir != NULL) {
+        set(l, "PATH", sl_arena_printf(l->a, "%s/bin:" STEP_PATH, dir));
+        set(l, "VIRTUAL_ENV", dir);
+    }
+}
+
 const char *const *eng_step_env(struct eng_attempt *ea, const struct eng_bound *b)
 {
     const struct sl_step *spec = ea->run->core.plan->steps[ea->a->step].spec;
     struct env_list l = {.a = &ea->arena};
+    if (spec->builds != NULL) {
+        return eng_env_build_vars(ea);
+    }
     l.cap = 32 + b->step.n_env + 2 * b->step.n_inputs + spec->n_outputs;
     l.items = SL_ARENA_ARRAY(&ea->arena, const char *, l.cap);
     set(&l, "PATH", STEP_PATH);
+    set_venv(&l, ea);
     set(&l, "CUDA_VISIBLE_DEVICES", ea->gpus != NULL ? ea->gpus : ""); /* none unless asked for */
     set(&l, "LANG", "C.UTF-8");
     set(&l, "TZ", "UTC");

@@ -117,6 +117,7 @@ static int link_start(struct sl_db *db, const struct sl_jentry *e, struct sl_err
                                    .audit_index = -1};
     int rc = sl_lineage_node(db, &node, err);
     rc = rc < 0 ? rc : sl_lineage_edge(db, &part, err);
+    rc = rc < 0 ? rc : eng_envs_link_attempt(db, e, err);
     for (size_t i = 0; b != NULL && rc == 0 && i < b->step.n_inputs; i++) {
         const struct sl_bound_input *in = &b->step.inputs[i];
         for (size_t k = 0; rc == 0 && k < in->n; k++) {

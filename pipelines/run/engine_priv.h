@@ -8,6 +8,7 @@
  *   engine_start.c  attempt directory, start, go, adopt, cancel through the runner
  *   engine_env.c    the environment of a step
  *   engine_gpu.c    leases of GPUs
+ *   engine_runtime.c environments: made by their steps, used by others
  *   engine_collect.c outputs, metrics and evaluations of an ended attempt
  *   engine_action.c gate, deploy, rollback
  *   engine_journal.c the batch as rows, events, audit and lineage
@@ -21,6 +22,7 @@
 #include "core/aio/lane.h"
 #include "pipelines/run/engine.h"
 #include "pipelines/run/run_store.h"
+#include "pipelines/run/runtime.h"
 #include "pipelines/run/snapshot.h"
 #include "runners/gpu/gpu.h"
 
@@ -40,6 +42,8 @@ struct sl_engine {
     struct sl_timer wake;
     json_t *runtime, *hardware, *runner_facts; /* read once */
     struct sl_digest runtime_digest;
+    const char *program; /* as in struct sl_engine_opts */
+    const char *const *host_env;
     bool failed, closing;
     struct sl_err failure;
     pthread_mutex_t reader_lock;
@@ -54,6 +58,7 @@ void eng_reader_put(struct sl_engine *e, struct sl_db *db);
 struct eng_bound {
     struct sl_arena arena;
     struct sl_bound_step step;
+    struct sl_digest wheels; /* of an environment step: content to install from; zero: fetch it */
 };
 void eng_bound_free(struct eng_bound *b);
 
@@ -64,6 +69,7 @@ struct eng_run {
     struct sl_run_record record;
     const struct sl_spec *spec;
     const struct sl_param_value *params;
+    struct sl_run_env *envs;     /* parallel to spec->steps: what inserted steps make */
     struct sl_manifest code;     /* the whole snapshot */
     struct sl_manifest *code_of; /* per spec step with its own `code:`; else unsealed */
     struct eng_bound **bound;    /* per plan step */
@@ -139,6 +145,30 @@ void eng_action_go(struct eng_attempt *ea);
 /** Binds a step: needs ended. Thread: lane; `db` reads. Caller frees with eng_bound_free. */
 int eng_bind(struct eng_run *r, uint32_t step, struct sl_db *db, struct eng_bound **ret,
              struct sl_err *err) SL_MUST_CHECK;
+
+/* environments (engine_runtime.c) */
+/** Finds what the run's steps run in, and stores its description. Needs the code. */
+int eng_envs_resolve(struct eng_run *r, struct sl_err *err) SL_MUST_CHECK;
+/** Lineage and content references of a new run; inside its transaction. */
+int eng_envs_insert(struct sl_db *db, const struct eng_run *r, struct sl_err *err) SL_MUST_CHECK;
+/** Lineage of an attempt that makes an environment or runs in one. */
+int eng_envs_link_attempt(struct sl_db *db, const struct sl_jentry *e, struct sl_err *err)
+    SL_MUST_CHECK;
+/** What names the environment that a step runs in: part of its key. */
+const struct sl_digest *eng_run_runtime(const struct eng_run *r, uint32_t step);
+/** The cache record and key of a step that makes an environment. New reference. */
+json_t *eng_env_key(const struct eng_run *r, uint32_t step, struct sl_digest *ret_key);
+/** Whether the environment that a step makes is there. When it is not, notes wheels among `outputs`. */
+bool eng_env_usable(const struct eng_run *r, uint32_t step, const struct sl_artifact *outputs,
+                    struct eng_bound *b);
+/** What an attempt needs beside code and inputs, below its directory. */
+int eng_env_prepare(struct eng_attempt *ea, const struct eng_bound *b, int dirfd,
+                    struct sl_err *err) SL_MUST_CHECK;
+/** Command and variables of an attempt that makes an environment; in ea->arena. */
+const char *const *eng_env_argv(struct eng_attempt *ea, const struct eng_bound *b);
+const char *const *eng_env_build_vars(struct eng_attempt *ea);
+/** Directory of the environment that a step runs in; NULL for the host. Caller frees. */
+char *eng_env_dir(const struct eng_run *r, uint32_t step);
 
 /** NAME=value list, NULL-terminated, in ea->arena. */
 const char *const *eng_step_env(struct eng_attempt *ea, const struct eng_bound *b);

@@ -89,6 +89,7 @@ static int load_code(struct eng_run *r, const struct sl_digest *code, struct sl_
 static void adopt_plan(struct eng_run *r, const struct sl_plan *plan)
 {
     r->core.plan = plan;
+    r->spec = plan->spec;
     r->bound = sl_calloc(plan->n_steps + 1U, sizeof(struct eng_bound *));
 }
 
@@ -174,6 +175,7 @@ static int fill_record(struct eng_run *r, const json_t *q, struct sl_err *err)
     json_auto_t *facts =
         json_pack("{s:O, s:O, s:O, s:b}", "hardware", e->hardware, "runtime", e->runtime, "runner",
                   e->runner_facts, "no_cache", sl_json_bool(q, "no_cache", false));
+    json_object_set_new(facts, "runtimes", sl_run_envs_json(r->spec, r->envs));
     _cleanup_(free)
     char *params_text = sl_json_canonical(params);
     _cleanup_(free)
@@ -270,6 +272,7 @@ static int insert_run(struct sl_db *db, void *arg, struct sl_err *err)
     int rc = sl_admit_check(db, &ask, err);
     rc = rc < 0 ? rc : sl_run_insert(db, &r->record, err);
     rc = rc < 0 ? rc : run_lineage(db, r, err);
+    rc = rc < 0 ? rc : eng_envs_insert(db, r, err);
     rc = rc < 0 ? rc : sl_bus_append(db, &ev, NULL, NULL, err);
     return rc < 0 ? rc : sl_audit_append(db, &entry, NULL, err);
 }
@@ -292,6 +295,7 @@ static void submit_fn(struct sl_work *work)
     }
     s->rc = s->rc < 0 ? s->rc : sl_sched_check(&sub->e->caps, r->core.plan, &s->err);
     s->rc = s->rc < 0 ? s->rc : eng_check_inputs(r, &s->err);
+    s->rc = s->rc < 0 ? s->rc : eng_envs_resolve(r, &s->err);
     s->rc = s->rc < 0 ? s->rc : fill_record(r, q, &s->err);
     s->rc = s->rc < 0 ? s->rc : sl_ws_write(sub->e->ws, insert_run, r, &s->err);
     r->no_cache = sl_json_bool(q, "no_cache", false);
@@ -351,6 +355,9 @@ static int run_load(struct sl_engine *e, const struct sl_run_record *record, str
         rc = -SL_ECORRUPT;
     }
     rc = rc < 0 ? rc : build(r, texts, params, &record->code, err);
+    rc = rc < 0 ? rc
+                : sl_run_envs_restore(r->spec, json_object_get(facts, "runtimes"), e->ws->blobs,
+                                      &r->arena, &r->envs, err);
     if (rc < 0) {
         eng_run_free(r);
         return sl_err_wrap(err, "run %s", record->id);

@@ -132,6 +132,7 @@ static int prepare(struct eng_attempt *ea, const struct eng_bound *b, struct sl_
     int rc = make_dirs(ea, b, &fd, err);
     rc = rc < 0 ? rc : sl_manifest_materialise(ea->run->e->ws->blobs, code, fd, "work", NULL, err);
     rc = rc < 0 ? rc : put_inputs(ea, b, fd, err);
+    rc = rc < 0 ? rc : eng_env_prepare(ea, b, fd, err);
     return rc < 0 ? rc : put_params(b, fd, err);
 }
 
@@ -143,7 +144,7 @@ static int spawn(struct eng_attempt *ea, const struct eng_bound *b, struct sl_er
     struct sl_attempt_spec spec = {
         .attempt_id = ea->a->id,
         .attempt_dir = ea->dir,
-        .argv = b->step.argv,
+        .argv = step->builds != NULL ? eng_env_argv(ea, b) : b->step.argv,
         .env = eng_step_env(ea, b),
         .limits = {.timeout_ms = step->timeout_ms,
                    .grace_ms = step->grace_ms,

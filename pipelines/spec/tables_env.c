@@ -19,11 +19,11 @@ static const struct shape interpreter = {.kind = SHAPE_TEXT,
                                              "a program such as python3.11 or /opt/py/bin/python",
                                          .pattern = "^/?[A-Za-z0-9_][A-Za-z0-9_./+-]{0,254}$",
                                          .max_items = 256};
-#define ONLY_HOST "only 'runtime: host' is built yet"
+#define NO_IMAGES "images are not run yet: use {venv: LOCK} or host"
 static const struct key runtime_keys[] = {
-    {"image", &image_ref, KEY_CHOICE, "Container image pinned by digest", ONLY_HOST},
-    {"python", &interpreter, 0, "Interpreter of the venv (default python3)", ONLY_HOST},
-    {"venv", &sl_spec_path, KEY_CHOICE, "Lock file of a Python environment", ONLY_HOST},
+    {"image", &image_ref, KEY_CHOICE, "Container image pinned by digest", NO_IMAGES},
+    {"python", &interpreter, 0, "Interpreter of the venv (default python3)", NULL},
+    {"venv", &sl_spec_path, KEY_CHOICE, "Lock file of a Python environment", NULL},
 };
 static const struct object runtime_object = {.name = "runtime",
                                              .keys = runtime_keys,
