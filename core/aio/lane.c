@@ -69,15 +69,14 @@ static void list_remove(struct work_list *list, struct sl_work *work)
     list->n--;
 }
 
-/* Called with the lock held. One post carries any number of finished pieces. */
-static void finish(struct sl_lane *lane, struct sl_work *work)
+/* Called with the lock held. One post carries any number of finished pieces: true for the first of them, whose
+ * caller sends the post once it has let go of the lock (the loop wakes at once, and would only wait for it). */
+static bool finish(struct sl_lane *lane, struct sl_work *work)
 {
     work->state = SL_WORK_DONE;
     bool first = lane->finished.n == 0;
     list_push(&lane->finished, work);
-    if (first) {
-        sl_loop_post(lane->loop, &lane->post);
-    }
+    return first;
 }
 
 static void *lane_main(void *data)
@@ -105,7 +104,11 @@ static void *lane_main(void *data)
         work->fn(work);
         pthread_mutex_lock(&lane->lock);
         work->ran = true;
-        finish(lane, work);
+        if (finish(lane, work)) {
+            pthread_mutex_unlock(&lane->lock);
+            sl_loop_post(lane->loop, &lane->post);
+            pthread_mutex_lock(&lane->lock);
+        }
     }
     pthread_mutex_unlock(&lane->lock);
     if (lane->opts.thread_stop != NULL) {
@@ -196,6 +199,7 @@ int sl_lane_submit(struct sl_lane *lane, struct sl_work *work, struct sl_err *er
     SL_ON_LOOP(lane->loop);
     SL_ASSERT(work->fn != NULL && work->done != NULL);
     SL_ASSERT(work->state == SL_WORK_IDLE);
+    bool wake = false;
     pthread_mutex_lock(&lane->lock);
     int code = lane->closing ? SL_ECANCELLED : lane->queue.n >= lane->opts.queue_max ? SL_EBUSY : 0;
     if (code == 0) {
@@ -205,11 +209,12 @@ int sl_lane_submit(struct sl_lane *lane, struct sl_work *work, struct sl_err *er
         work->state = SL_WORK_QUEUED;
         list_push(&lane->queue, work);
         lane->pending++;
-        if (lane->idle > 0) {
-            pthread_cond_signal(&lane->more);
-        }
+        wake = lane->idle > 0;
     }
     pthread_mutex_unlock(&lane->lock);
+    if (wake) { /* outside: who wakes needs the lock first */
+        pthread_cond_signal(&lane->more);
+    }
     if (code == SL_ECANCELLED) {
         return sl_err_set(err, code, "lane '%s' is closing", lane->name);
     }
@@ -231,11 +236,15 @@ void sl_work_cancel(struct sl_work *work)
     if (work->state != SL_WORK_IDLE) {
         atomic_store(&work->cancelled, true);
     }
+    bool post = false;
     if (work->state == SL_WORK_QUEUED) {
         list_remove(&lane->queue, work);
-        finish(lane, work);
+        post = finish(lane, work);
     }
     pthread_mutex_unlock(&lane->lock);
+    if (post) {
+        sl_loop_post(lane->loop, &lane->post);
+    }
 }
 
 bool sl_work_cancelled(const struct sl_work *work)
@@ -272,7 +281,7 @@ void sl_lane_close(struct sl_lane *lane, bool drain)
         struct sl_work *work = lane->queue.first;
         atomic_store(&work->cancelled, true);
         list_remove(&lane->queue, work);
-        finish(lane, work);
+        (void)finish(lane, work); /* delivered below */
     }
     pthread_cond_broadcast(&lane->more);
     pthread_mutex_unlock(&lane->lock);

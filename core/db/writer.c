@@ -227,9 +227,11 @@ static int enqueue(struct sl_db_writer *wr, struct sl_db_write *w, bool wait)
         *wr->tail = w;
         wr->tail = &w->next;
         wr->n_queued++;
-        (void)pthread_cond_signal(&wr->wake);
     }
     (void)pthread_mutex_unlock(&wr->lock);
+    if (!full) { /* outside: the writer needs the lock first */
+        (void)pthread_cond_signal(&wr->wake);
+    }
     return full ? -SL_EBUSY : 0;
 }
 

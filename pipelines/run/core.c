@@ -81,6 +81,21 @@ static void set_run_state(struct sl_core_run *r, enum sl_run_state to, const cha
     r->state = (enum sl_run_state)state;
 }
 
+/** What permits it is durable: stops those of the steps that run and may not any more. */
+static void stop_steps(struct sl_core_run *r, uint32_t first, uint32_t n)
+{
+    struct sl_core *c = r->core;
+    char reason[SL_CORE_REASON];
+    for (uint32_t i = first; i < first + n; i++) {
+        struct sl_core_attempt *a = r->steps[i].att;
+        if (a != NULL && a->phase == AT_RUNNING && !a->cancel_sent &&
+            sl_core_called_off(r, i, reason)) {
+            a->cancel_sent = true;
+            c->io->cancel(c->data, a);
+        }
+    }
+}
+
 /* ---- runs --------------------------------------------------------------------------------------- */
 
 /** A run that its group keeps waiting is not in the scheduler. */
@@ -191,11 +206,8 @@ void sl_core_restore_go(struct sl_core_run *r)
             continue;
         }
         c->io->adopt(c->data, a);
-        if (r->state == SL_RUN_CANCELLING && !r->plan->steps[i].is_finally) {
-            a->cancel_sent = true;
-            c->io->cancel(c->data, a);
-        }
     }
+    stop_steps(r, 0, r->plan->n_steps); /* what stopped them was recorded before */
     sl_core_run_check_done(r);
 }
 
@@ -254,9 +266,17 @@ bool sl_core_halted(const struct sl_core *c)
 
 static bool is_idle(const struct sl_core_step *s)
 {
-    return !sl_step_state_final(s->state) &&
-           (s->phase == PH_NONE || s->phase == PH_PARKED || s->phase == PH_WANTED ||
-            s->phase == PH_BACKOFF || s->phase == PH_AWAITING);
+    switch ((enum step_phase)s->phase) {
+    case PH_NONE:
+    case PH_PARKED:
+    case PH_WANTED:
+    case PH_AWAITING:
+    case PH_BACKOFF: return !sl_step_state_final(s->state);
+    case PH_AHEAD: return s->att->phase == AT_READY;
+    case PH_DECIDING:
+    case PH_LIVE: break;
+    }
+    return false;
 }
 
 /** Of a run that its group never let start, nothing starts: not even what is there to tidy up. */
@@ -285,177 +305,12 @@ void sl_core_cancel(struct sl_core_run *r, const char *who)
     sl_core_cancel_because(r, reason);
 }
 
-/* The request is durable: stop what runs. */
-static void cancel_live(struct sl_core_run *r)
+/** A step's failure is durable: fail_fast stops its siblings. */
+static void stop_group(struct sl_core_run *r, uint32_t step)
 {
-    struct sl_core *c = r->core;
-    for (uint32_t i = 0; i < r->plan->n_steps; i++) {
-        struct sl_core_attempt *a = r->steps[i].att;
-        if (a != NULL && a->phase == AT_RUNNING && !a->cancel_sent &&
-            !r->plan->steps[i].is_finally) {
-            a->cancel_sent = true;
-            c->io->cancel(c->data, a);
-        }
-    }
-}
-
-/** True when this step must not start any more. */
-static bool called_off(const struct sl_core_run *r, uint32_t step, const char **ret_reason)
-{
-    if (r->plan->steps[step].is_finally) {
-        return false;
-    }
-    if (r->state == SL_RUN_CANCELLING) {
-        *ret_reason = "the run was cancelled";
-        return true;
-    }
-    if (sl_sched_group_failed(r->sched, step)) {
-        *ret_reason = "another instance of its matrix failed (fail_fast)";
-        return true;
-    }
-    return false;
-}
-
-/* ---- from needs to attempt ---------------------------------------------------------------------- */
-
-void sl_core_decide(struct sl_core_run *r, uint32_t step)
-{
-    struct sl_core *c = r->core;
-    const char *reason = NULL;
-    if (sl_step_state_final(r->steps[step].state)) {
-        return;
-    }
-    if (called_off(r, step, &reason)) {
-        sl_core_end_step(r, step, SL_STEP_CANCELLED, reason, NULL);
-        return;
-    }
-    r->steps[step].phase = PH_DECIDING;
-    r->steps[step].ask_again = false;
-    c->io->decide(c->data, r, step);
-}
-
-static void keep_key(struct sl_core_step *s, struct sl_decision *d)
-{
-    if (!d->has_key) {
-        return;
-    }
-    free(s->key_record);
-    s->key_record = sl_take(d->key_record);
-    s->key = d->key;
-    s->has_key = true;
-    s->share = d->share;
-}
-
-void sl_core_decided(struct sl_core_run *r, uint32_t step, struct sl_decision *d)
-{
-    struct sl_core_step *s = &r->steps[step];
-    const char *reason = NULL;
-    if (s->phase != PH_DECIDING || r->core->halted) {
-        free(d->key_record);
-        return;
-    }
-    keep_key(s, d);
-    if (called_off(r, step, &reason)) {
-        sl_core_end_step(r, step, SL_STEP_CANCELLED, reason, NULL);
-        return;
-    }
-    switch (d->kind) {
-    case SL_DECIDE_RUN:
-        if (sl_flight_lead(r->core, r, step)) {
-            s->phase = PH_WANTED;
-            sl_sched_want_run(r->core->sched, r->sched, step);
-        }
-        return;
-    case SL_DECIDE_SKIP: sl_core_end_step(r, step, SL_STEP_SKIPPED, d->reason, NULL); return;
-    case SL_DECIDE_OMIT: sl_core_end_step(r, step, SL_STEP_OMITTED, d->reason, NULL); return;
-    case SL_DECIDE_CACHED:
-        s->outputs = d->outputs;
-        sl_core_end_step(r, step, SL_STEP_CACHED, d->reason, d);
-        return;
-    case SL_DECIDE_FAIL: sl_core_end_step(r, step, SL_STEP_FAILED, d->reason, NULL); return;
-    case SL_DECIDE_WAIT: sl_core_await(r, step, d); return;
-    case SL_DECIDE_DONE:
-        sl_core_end_step(r, step, d->unchanged ? SL_STEP_UNCHANGED : SL_STEP_SUCCEEDED, d->reason,
-                         NULL);
-        return;
-    case SL_DECIDE_REFUSE: sl_core_end_step(r, step, SL_STEP_REFUSED, d->reason, NULL); return;
-    }
-}
-
-static void start_attempt(struct sl_core *c, struct sl_core_run *r, uint32_t step)
-{
-    struct sl_core_step *s = &r->steps[step];
-    const char *reason = NULL;
-    if (called_off(r, step, &reason)) {
-        sl_core_end_step(r, step, SL_STEP_CANCELLED, reason, NULL);
-        return;
-    }
-    if (s->not_before_ms > c->io->now_ms(c->data)) { /* a backoff that outlived its engine */
-        s->phase = PH_BACKOFF;
-        c->postponed = true;
-        sl_sched_later(c->sched, r->sched, step, s->not_before_ms);
-        return;
-    }
-    struct sl_core_attempt *a = SL_NEW(struct sl_core_attempt);
-    enum sl_action act = r->plan->steps[step].spec->action;
-    c->io->new_id(c->data, a->id);
-    a->run = r;
-    a->step = step;
-    a->number = ++s->attempts;
-    a->action = act != SL_ACT_RUN && act != SL_ACT_COMMAND;
-    a->phase = AT_STARTING;
-    s->att = a;
-    s->phase = PH_LIVE;
-    r->n_live++;
-    c->io->start(c->data, a);
-}
-
-static void journal_start(struct sl_core_attempt *a)
-{
-    struct sl_core_run *r = a->run;
-    struct sl_core_step *s = &r->steps[a->step];
-    struct sl_jentry *e = sl_core_entry(r, SL_J_ATTEMPT_START, a->step);
-    e->att = a;
-    e->to = SL_ATTEMPT_STARTED;
-    e = sl_core_entry(r, SL_J_STEP, a->step);
-    e->from = (int)s->state;
-    e->to = SL_STEP_RUNNING;
-    e->attempts = s->attempts;
-    e->key_record = s->key_record;
-    e->key = s->key;
-    e->has_key = s->has_key;
-    s->state = SL_STEP_RUNNING;
-}
-
-static void fill_outcome(struct sl_core_attempt *a, struct sl_outcome *o, enum sl_fail_class fail,
-                         const char *reason)
-{
-    int64_t now = a->run->core->io->now_ms(a->run->core->data);
-    *o = (struct sl_outcome){.fail = fail, .started_ms = now, .ended_ms = now};
-    snprintf(o->reason, sizeof(o->reason), "%s", reason);
-}
-
-void sl_core_started(struct sl_core_attempt *a, int ret, const struct sl_err *err)
-{
-    struct sl_core_run *r = a->run;
-    SL_ASSERT(a->phase == AT_STARTING);
-    if (r->core->halted) {
-        if (ret == 0) {
-            r->core->io->discard(r->core->data, a);
-        }
-        return;
-    }
-    const char *reason = NULL;
-    struct sl_outcome o;
-    a->phase = AT_RECORDING;
-    journal_start(a);
-    if (ret < 0) {
-        fill_outcome(a, &o, SL_FAIL_INFRA, err != NULL ? err->msg : "could not be started");
-        sl_core_end_attempt(a, &o);
-    } else if (called_off(r, a->step, &reason)) {
-        r->core->io->discard(r->core->data, a);
-        fill_outcome(a, &o, SL_FAIL_CANCELLED, reason);
-        sl_core_end_attempt(a, &o);
+    uint32_t group = r->plan->steps[step].group;
+    if (sl_sched_group_failed(r->sched, step, NULL)) {
+        stop_steps(r, r->plan->group_first[group], r->plan->group_count[group]);
     }
 }
 
@@ -485,13 +340,13 @@ void sl_core_collected(struct sl_core_attempt *a, const struct sl_outcome *o)
 static void attempt_recorded(struct sl_core *c, struct sl_core_attempt *a)
 {
     struct sl_outcome o;
-    const char *reason = NULL;
+    char reason[SL_CORE_REASON];
     if (a->phase != AT_RECORDING) {
         return; /* it ended before it began */
     }
-    if (called_off(a->run, a->step, &reason)) {
+    if (sl_core_called_off(a->run, a->step, reason)) {
         c->io->discard(c->data, a);
-        fill_outcome(a, &o, SL_FAIL_CANCELLED, reason);
+        sl_core_fill_outcome(a, &o, SL_FAIL_CANCELLED, reason);
         sl_core_end_attempt(a, &o);
         return;
     }
@@ -513,10 +368,13 @@ static void entry_durable(struct sl_core *c, struct sl_jentry *e)
         if (sl_step_state_final((enum sl_step_state)e->to)) {
             sl_flight_land(c, e->run, e->step);
         }
+        if (e->to == SL_STEP_FAILED) {
+            stop_group(e->run, e->step);
+        }
         break;
     case SL_J_RUN:
         if (e->to == SL_RUN_CANCELLING) {
-            cancel_live(e->run);
+            stop_steps(e->run, 0, e->run->plan->n_steps);
         }
         break;
     }
@@ -557,7 +415,8 @@ static void pick_all(struct sl_core *c)
         switch (item.kind) {
         case SL_PICK_NONE: return;
         case SL_PICK_DECIDE: sl_core_decide(item.run_data, item.step); break;
-        case SL_PICK_START: start_attempt(c, item.run_data, item.step); break;
+        case SL_PICK_PREPARE: sl_core_prepare(item.run_data, item.step); break;
+        case SL_PICK_START: sl_core_start(item.run_data, item.step); break;
         }
     }
 }

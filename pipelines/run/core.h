@@ -7,6 +7,9 @@
  *  - journal before effect: `go` and `cancel` are called only after the entry that permits them is durable;
  *  - an attempt that was journaled is never started again: it is adopted, or ends as lost;
  *  - terminal states are terminal: a late or doubled completion changes nothing;
+ *  - an attempt made ready ahead of its turn holds nothing and is not recorded: its step is still pending. Its
+ *    start is journaled when its resources are free, together with the end that freed them;
+ *  - what fail_fast stops is stopped once the failure that did it is durable;
  *  - after a failed journal write the core halts: nothing further starts, what runs goes on.
  *
  * Thread: loop. All sl_core_* calls return at once; io calls may complete later, never from inside.
@@ -40,14 +43,16 @@ struct sl_core_attempt {
     char id[SL_ID_HEX + 1];
     struct sl_core_run *run;
     uint32_t step;
-    int number;                /* from 1 */
-    bool adopted;              /* taken over from a dead engine */
-    bool action;               /* gate, deploy, rollback: runs inside the engine */
+    int number;   /* from 1 */
+    bool adopted; /* taken over from a dead engine */
+    bool action;  /* gate, deploy, rollback: runs inside the engine */
+    bool ahead;   /* made ready while its step still waits: nothing of it is recorded */
     struct sl_outcome outcome; /* valid from collected on */
     void *host;                /* the host's own state */
     /* private */
     int phase;
     bool cancel_sent;
+    bool unable; /* could not be started: the outcome says why */
 };
 
 /** What the host decided about a step whose needs have ended. */
@@ -65,7 +70,8 @@ struct sl_decision {
     enum sl_decide kind;
     char reason[300];
     bool has_key;
-    bool share;       /* an identical step in flight may serve it: it waits for that one */
+    bool share; /* an identical step in flight may serve it: it waits for that one */
+    bool light; /* RUN: making it ready costs little, so that may be done ahead */
     bool unchanged;   /* DONE: what it asks for was so already */
     int64_t until_ms; /* WAIT: when it is decided anew by itself; 0 never */
     struct sl_digest key;
@@ -146,11 +152,11 @@ struct sl_core_io {
     void (*new_id)(void *data, char out[SL_ID_HEX + 1]);
     /** Condition, binding, cache. Answer: sl_core_decided. */
     void (*decide)(void *data, struct sl_core_run *r, uint32_t step);
-    /** Prepare and create the attempt, blocked. Answer: sl_core_started. */
+    /** Prepare and create the attempt, blocked. `ahead`: it has no resources yet. Answer: sl_core_started. */
     void (*start)(void *data, struct sl_core_attempt *a);
     /** Its record is durable: let it run. Answer: sl_core_exited. */
     void (*go)(void *data, struct sl_core_attempt *a);
-    /** Created but never to run. No answer. */
+    /** Created but never to run. No answer; attempt_over follows, at once when it was `ahead`. */
     void (*discard)(void *data, struct sl_core_attempt *a);
     /** Watch an attempt that an earlier engine started. Answer: sl_core_exited. */
     void (*adopt)(void *data, struct sl_core_attempt *a);
@@ -164,7 +170,7 @@ struct sl_core_io {
     int (*group_limit)(void *data, const char *group);
     /** Call sl_core_pump at that time. */
     void (*wake_at)(void *data, int64_t at_ms);
-    /** The attempt is over and journaled: free what is the host's. */
+    /** The attempt is over and journaled, or was never recorded (`ahead`): free what is the host's. */
     void (*attempt_over)(void *data, struct sl_core_attempt *a);
     /** The run's final state is durable. The host removes it with sl_core_remove_run. */
     void (*run_over)(void *data, struct sl_core_run *r);

@@ -65,6 +65,7 @@ static enum sl_attempt_state attempt_result(const struct sl_outcome *o)
     case SL_FAIL_TIMEOUT:
     case SL_FAIL_STALLED:
     case SL_FAIL_PREEMPTED:
+    case SL_FAIL_DISK:
     case SL_FAIL_EXIT:
     case SL_FAIL_COUNT: break;
     }
@@ -130,8 +131,14 @@ void sl_core_end_attempt(struct sl_core_attempt *a, const struct sl_outcome *o)
     r->n_live--;
     r->steps[a->step].free_starts += !o->ok && o->fail == SL_FAIL_NEVER_STARTED ? 1 : 0;
     journal_attempt_end(a);
+    char reason[SL_CORE_REASON];
+    bool off = !o->ok && r->state != SL_RUN_CANCELLING && sl_core_called_off(r, a->step, reason);
     if (!o->ok && may_retry(a, o)) {
-        retry_later(a);
+        if (off) { /* fail_fast: it would have run again */
+            sl_core_end_step(r, a->step, SL_STEP_CANCELLED, reason, NULL);
+        } else {
+            retry_later(a);
+        }
         return;
     }
     if (!o->ok && o->fail == SL_FAIL_TIMEOUT && r->n_failed == 0) {
@@ -139,7 +146,9 @@ void sl_core_end_attempt(struct sl_core_attempt *a, const struct sl_outcome *o)
     }
     struct sl_core_step *s = &r->steps[a->step];
     s->outputs = o->ok ? o->outputs : NULL;
-    sl_core_end_step(r, a->step, step_result(a, o), o->reason, NULL);
+    off = off &&
+          o->fail == SL_FAIL_CANCELLED; /* the failure that stopped it says more than "cancelled" */
+    sl_core_end_step(r, a->step, step_result(a, o), off ? reason : a->outcome.reason, NULL);
 }
 
 static void count_result(struct sl_core_run *r, enum sl_step_state to)
@@ -154,6 +163,9 @@ void sl_core_end_step(struct sl_core_run *r, uint32_t step, enum sl_step_state t
 {
     struct sl_core_step *s = &r->steps[step];
     SL_ASSERT(sl_sm_allowed(&sl_step_machine, (int)s->state, (int)to));
+    if (s->att != NULL && s->att->ahead) {
+        sl_core_drop_ahead(s->att);
+    }
     struct sl_jentry *e = sl_core_entry(r, SL_J_STEP, step);
     e->from = (int)s->state;
     e->to = (int)to;

@@ -9,14 +9,27 @@
 /*
  * Phase of a step, in memory:
  *
- *   NONE ──► DECIDING ──► WANTED ──► LIVE ──► NONE (ended, or back through BACKOFF to WANTED)
- *                 ├─► PARKED (an identical step is in flight) ──► DECIDING
- *                 └─► AWAITING (people are asked) ──► DECIDING
+ *   NONE ──► DECIDING ──► WANTED ─────────► LIVE ──► NONE (ended, or back through BACKOFF to WANTED)
+ *                 │          └──► AHEAD ──────┘ (made ready while it waits for resources)
+ *                 ├─► AWAITING (people are asked) ──► DECIDING
+ *                 └─► PARKED (an identical step is in flight) ──► DECIDING
  */
-enum step_phase { PH_NONE, PH_DECIDING, PH_PARKED, PH_WANTED, PH_LIVE, PH_BACKOFF, PH_AWAITING };
+enum step_phase {
+    PH_NONE,
+    PH_DECIDING,
+    PH_PARKED,
+    PH_WANTED,
+    PH_AHEAD,
+    PH_LIVE,
+    PH_BACKOFF,
+    PH_AWAITING
+};
 
-/* Phase of an attempt: STARTING ──► RECORDING ──► RUNNING ──► COLLECTING ──► OVER */
-enum attempt_phase { AT_STARTING, AT_RECORDING, AT_RUNNING, AT_COLLECTING, AT_OVER };
+/* Phase of an attempt: STARTING ──► RECORDING ──► RUNNING ──► COLLECTING ──► OVER
+ *                         └─► READY ──┘ (ahead) */
+enum attempt_phase { AT_STARTING, AT_READY, AT_RECORDING, AT_RUNNING, AT_COLLECTING, AT_OVER };
+
+#define SL_CORE_REASON 300 /* bytes of a reason */
 
 /** Single flight: steps with the same cache key wait for the first one. */
 struct flight_waiter {
@@ -56,6 +69,18 @@ struct sl_core {
 
 /** Adds an entry to the open batch; the caller fills what its kind needs. Valid until the next call. */
 struct sl_jentry *sl_core_entry(struct sl_core_run *r, enum sl_jkind kind, uint32_t step);
+
+/** True when this step must not start, or go on, any more; the reason is for users. */
+bool sl_core_called_off(const struct sl_core_run *r, uint32_t step,
+                        char ret_reason[SL_CORE_REASON]);
+/** What the scheduler handed out. */
+void sl_core_decide(struct sl_core_run *r, uint32_t step);
+void sl_core_prepare(struct sl_core_run *r, uint32_t step);
+void sl_core_start(struct sl_core_run *r, uint32_t step);
+/** Gives up an attempt that was made ready ahead: it provably never ran, and nobody hears of it. */
+void sl_core_drop_ahead(struct sl_core_attempt *a);
+void sl_core_fill_outcome(struct sl_core_attempt *a, struct sl_outcome *o, enum sl_fail_class fail,
+                          const char *reason);
 
 /** Moves the step to a final state, journals it, tells the scheduler, and ends the run when it was the last. */
 void sl_core_end_step(struct sl_core_run *r, uint32_t step, enum sl_step_state to,

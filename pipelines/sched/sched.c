@@ -24,6 +24,7 @@ void sl_sched_free(struct sl_sched *s)
     }
     for (size_t i = 0; i < s->classes.n; i++) {
         sl_fifo_free(&s->classes.items[i].line);
+        sl_fifo_free(&s->classes.items[i].ahead);
     }
     sl_vec_free(&s->classes);
     sl_vec_free(&s->heap);
@@ -156,6 +157,7 @@ void sl_sched_remove_run(struct sl_sched *s, struct sl_sched_run *r)
     sl_fifo_forget(&s->decide, r);
     for (size_t i = 0; i < s->classes.n; i++) {
         sl_fifo_forget(&s->classes.items[i].line, r);
+        sl_fifo_forget(&s->classes.items[i].ahead, r);
     }
     sl_heap_forget(s, r);
     for (size_t i = 0; i < r->plan->spec->n_steps; i++) {
@@ -222,10 +224,19 @@ static void admit_next(struct fifo *line)
     }
 }
 
+static void no_longer_ahead(struct sl_sched_run *r, uint32_t step)
+{
+    if (r->steps[step].ahead) {
+        r->steps[step].ahead = false;
+        r->s->n_ahead--;
+    }
+}
+
 /** Gives back what the step counts against. Others may take its place. */
 static void let_go(struct sl_sched_run *r, uint32_t step)
 {
     struct step *st = &r->steps[step];
+    no_longer_ahead(r, step);
     const struct sl_plan_step *p = &r->plan->steps[step];
     struct group *g = &r->groups[p->group];
     if (st->place == AT_HOLDING) {
@@ -247,16 +258,22 @@ static void let_go(struct sl_sched_run *r, uint32_t step)
 
 /* ---- picking -------------------------------------------------------------------------------------- */
 
-static bool head_of(struct class *c, struct item *ret)
+/** The first entry of one of a class's lines that is not stale. */
+static bool first_of(struct class *c, struct fifo *line, struct item *ret)
 {
-    while (sl_fifo_peek(&c->line, ret)) {
+    while (sl_fifo_peek(line, ret)) {
         if (valid(ret, AT_WANTED)) {
             return true;
         }
-        (void)sl_fifo_pop(&c->line, ret); /* stale */
+        (void)sl_fifo_pop(line, ret); /* stale */
         c->bypassed = 0;
     }
     return false;
+}
+
+static bool head_of(struct class *c, struct item *ret)
+{
+    return first_of(c, &c->ahead, ret) || first_of(c, &c->line, ret);
 }
 
 static bool comes_first(const struct class *a, const struct item *a_head, const struct class *b,
@@ -305,11 +322,45 @@ static void count_bypass(struct sl_sched *s, const struct class *picked,
     for (size_t i = 0; i < s->classes.n; i++) {
         struct class *c = &s->classes.items[i];
         struct item head;
-        if (c != picked && sl_fifo_peek(&c->line, &head) &&
-            comes_first(c, &head, picked, picked_head)) {
+        bool waits = sl_fifo_peek(&c->ahead, &head) || sl_fifo_peek(&c->line, &head);
+        if (c != picked && waits && comes_first(c, &head, picked, picked_head)) {
             c->bypassed++;
         }
     }
+}
+
+static bool preparable(const struct item *item)
+{
+    const struct sl_step *spec = item->run->plan->steps[item->step].spec;
+    bool process = spec->action == SL_ACT_RUN || spec->action == SL_ACT_COMMAND;
+    return item->run->steps[item->step].may_prepare && process && !spec->effects_external &&
+           spec->resources.gpu_count == 0;
+}
+
+/** Moves the next step that may be made ready from its line to the front part of it. */
+static bool pick_ahead(struct sl_sched *s, struct item *ret)
+{
+    struct class *best = NULL;
+    if (s->n_ahead >= SL_MIN(s->caps.ahead, SL_SCHED_AHEAD_PER_RUNNING * s->slots_used)) {
+        return false;
+    }
+    for (size_t i = 0; i < s->classes.n; i++) {
+        struct class *c = &s->classes.items[i];
+        struct item head;
+        if (first_of(c, &c->line, &head) && preparable(&head) &&
+            (best == NULL || comes_first(c, &head, best, ret))) {
+            best = c;
+            *ret = head;
+        }
+    }
+    if (best == NULL) {
+        return false;
+    }
+    (void)sl_fifo_pop(&best->line, ret);
+    sl_fifo_push(&best->ahead, *ret);
+    ret->run->steps[ret->step].ahead = true;
+    s->n_ahead++;
+    return true;
 }
 
 struct sl_sched_item sl_sched_next(struct sl_sched *s)
@@ -322,12 +373,16 @@ struct sl_sched_item sl_sched_next(struct sl_sched *s)
         }
     }
     struct class *c = pick_class(s, &item);
+    if (c == NULL && pick_ahead(s, &item)) {
+        return (struct sl_sched_item){SL_PICK_PREPARE, item.run, item.run->data, item.step};
+    }
     if (c == NULL) {
         return (struct sl_sched_item){.kind = SL_PICK_NONE};
     }
     count_bypass(s, c, &item);
-    (void)sl_fifo_pop(&c->line, &item);
+    (void)(sl_fifo_pop(&c->ahead, &item) || sl_fifo_pop(&c->line, &item));
     c->bypassed = 0;
+    no_longer_ahead(item.run, item.step);
     take(s, &c->want, 1);
     item.run->steps[item.step].place = AT_HOLDING;
     return (struct sl_sched_item){SL_PICK_START, item.run, item.run->data, item.step};
@@ -343,6 +398,11 @@ void sl_sched_want_run(struct sl_sched *s, struct sl_sched_run *r, uint32_t step
     line_up(r, step);
 }
 
+void sl_sched_may_prepare(struct sl_sched_run *r, uint32_t step, bool may)
+{
+    r->steps[step].may_prepare = may;
+}
+
 static void release_dependents(struct sl_sched_run *r, uint32_t step)
 {
     const struct sl_plan_step *p = &r->plan->steps[step];
@@ -356,12 +416,13 @@ static void release_dependents(struct sl_sched_run *r, uint32_t step)
     }
 }
 
-/** fail_fast: what has not started is handed out to be decided again. */
-static void fail_group(struct sl_sched_run *r, uint32_t group)
+/** fail_fast: what has not started is handed out to be decided again. `finally` goes through all the same. */
+static void fail_group(struct sl_sched_run *r, uint32_t group, uint32_t by)
 {
     uint32_t first = r->plan->group_first[group];
     uint32_t n = r->plan->group_count[group];
     r->groups[group].failed = true;
+    r->groups[group].failed_by = by;
     for (uint32_t i = first; i < first + n; i++) {
         if (r->steps[i].place == AT_WANTED || r->steps[i].place == AT_LATER) {
             let_go(r, i);
@@ -379,8 +440,8 @@ static void end(struct sl_sched_run *r, uint32_t step, bool failed)
     st->place = AT_ENDED;
     r->n_ended++;
     if (failed && p->spec->matrix != NULL && p->spec->matrix->fail_fast && !p->is_champion_eval &&
-        !r->groups[p->group].failed) {
-        fail_group(r, p->group);
+        !p->is_finally && !r->groups[p->group].failed) {
+        fail_group(r, p->group, step);
     }
     release_dependents(r, step);
 }
@@ -395,7 +456,7 @@ void sl_sched_later(struct sl_sched *s, struct sl_sched_run *r, uint32_t step,
                     int64_t not_before_ms)
 {
     SL_ASSERT(r->s == s);
-    SL_ASSERT(r->steps[step].place == AT_HOLDING);
+    SL_ASSERT(r->steps[step].place == AT_HOLDING || r->steps[step].place == AT_WANTED);
     let_go(r, step);
     r->steps[step].place = AT_LATER;
     sl_heap_push(s, (struct later){not_before_ms, stamp(r, step)});
@@ -438,10 +499,14 @@ void sl_sched_restore_ended(struct sl_sched *s, struct sl_sched_run *r, uint32_t
     end(r, step, failed);
 }
 
-bool sl_sched_group_failed(const struct sl_sched_run *r, uint32_t step)
+bool sl_sched_group_failed(const struct sl_sched_run *r, uint32_t step, uint32_t *ret_by)
 {
     const struct sl_plan_step *p = &r->plan->steps[step];
-    return r->groups[p->group].failed && !p->is_champion_eval;
+    bool failed = r->groups[p->group].failed && !p->is_champion_eval;
+    if (failed && ret_by != NULL) {
+        *ret_by = r->groups[p->group].failed_by;
+    }
+    return failed;
 }
 
 bool sl_sched_run_done(const struct sl_sched_run *r)

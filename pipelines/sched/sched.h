@@ -18,7 +18,11 @@ struct sl_sched_caps { /* what the machine offers; requests above are refused at
     uint64_t mem_bytes;
     int gpu_count;
     int slots; /* attempts at once, 0 = no limit */
+    int ahead; /* steps prepared while they wait for resources, at most; 0 = none */
 };
+
+#define SL_SCHED_AHEAD_MAX         16 /* what an engine sets as `ahead` */
+#define SL_SCHED_AHEAD_PER_RUNNING 2  /* and no more than this many for each that holds resources */
 
 struct sl_sched *sl_sched_new(const struct sl_sched_caps *caps);
 void sl_sched_free(struct sl_sched *s);
@@ -35,12 +39,15 @@ void sl_sched_remove_run(struct sl_sched *s, struct sl_sched_run *r);
 
 /**
  * A step whose needs have all ended is first *decided* by the engine (condition, cache); only then does
- * it ask for resources. The scheduler therefore hands out two kinds of work.
+ * it ask for resources. While none are free, the next few may be *prepared*: they go on waiting in their
+ * line and hold nothing. The scheduler therefore hands out three kinds of work.
  */
 enum sl_sched_pick {
     SL_PICK_NONE,
     SL_PICK_DECIDE, /* needs ended: evaluate condition and cache; answer with run, or ended */
-    SL_PICK_START   /* resources are reserved for it; answer with ended or later() */
+    SL_PICK_PREPARE, /* it is among the next to start: may be made ready; its START follows, or DECIDE when
+                        its group fails; answer with nothing, ended or later() */
+    SL_PICK_START /* resources are reserved for it; answer with ended or later() */
 };
 struct sl_sched_item {
     enum sl_sched_pick kind;
@@ -53,11 +60,14 @@ struct sl_sched_item sl_sched_next(struct sl_sched *s);
 
 /** Answer to DECIDE: the step shall run; it joins the queue for resources. */
 void sl_sched_want_run(struct sl_sched *s, struct sl_sched_run *r, uint32_t step);
+/** Permits (or not) that the step is handed out as PREPARE. Until said, no step is; steps with GPUs, with
+ * external effects, and what is no process never are. Before want_run. */
+void sl_sched_may_prepare(struct sl_sched_run *r, uint32_t step, bool may);
 /** The step ended for good (any way); frees its resources if it held some, releases dependents.
  * `failed` counts for fail_fast of its matrix group: the group's unstarted steps are then handed out as
- * DECIDE with sl_sched_group_failed true. */
+ * DECIDE with sl_sched_group_failed true; those that hold resources are the caller's to stop. */
 void sl_sched_ended(struct sl_sched *s, struct sl_sched_run *r, uint32_t step, bool failed);
-/** Gives resources back and waits until `not_before_ms` (retry backoff), then queues again for START. */
+/** Gives back resources that it may hold and waits until `not_before_ms` (retry backoff), then queues again for START. */
 void sl_sched_later(struct sl_sched *s, struct sl_sched_run *r, uint32_t step,
                     int64_t not_before_ms);
 /** Restoring after a restart: the step holds resources and is running / has ended already. */
@@ -65,7 +75,8 @@ void sl_sched_restore_running(struct sl_sched *s, struct sl_sched_run *r, uint32
 void sl_sched_restore_ended(struct sl_sched *s, struct sl_sched_run *r, uint32_t step, bool failed);
 /** Moves backoffs that are due into the queue; *ret_next_ms: when to call again, or -1. */
 void sl_sched_tick(struct sl_sched *s, int64_t now_ms, int64_t *ret_next_ms);
-bool sl_sched_group_failed(const struct sl_sched_run *r, uint32_t step);
+/** Whether fail_fast stops this step; *ret_by (when asked for and true): the step whose failure did. */
+bool sl_sched_group_failed(const struct sl_sched_run *r, uint32_t step, uint32_t *ret_by);
 bool sl_sched_run_done(const struct sl_sched_run *r); /* every step ended */
 
 /** Why a step is not running: "needs train (running)", "waiting for 2 GPUs: 1 of 4 free", "backoff until ...",

@@ -6,7 +6,7 @@
 
 /*
  *  WAITING ──► TO_DECIDE ──► DECIDING ──► WANTED ──► HOLDING ──► ENDED
- *                   ▲                        ▲          │
+ *                   ▲                        ▲          │      (WANTED: perhaps prepared, still in line)
  *                   │ its group failed       └─ LATER ◄─┘
  */
 enum step_place {
@@ -34,6 +34,7 @@ struct fifo {
 /** Steps that ask for the same resources at the same priority wait in one line. */
 struct class {
     struct sl_resources want;
+    struct fifo ahead; /* the front of the line: prepared, holding nothing */
     struct fifo line;
     int bypassed; /* picks that went past its head since it came to stand there */
 };
@@ -41,6 +42,7 @@ struct class {
 struct step {
     uint8_t place;
     bool in_group, in_run; /* counted against max_parallel, against the run's limit */
+    bool may_prepare, ahead;
     uint32_t needs_left;
     uint64_t seq; /* of its valid queue entry: others are stale */
 };
@@ -48,7 +50,8 @@ struct step {
 struct group { /* instances of one written step */
     uint32_t active;
     bool failed;
-    struct fifo line; /* over max_parallel */
+    uint32_t failed_by; /* step */
+    struct fifo line;   /* over max_parallel */
 };
 
 struct sl_sched_run {
@@ -70,6 +73,7 @@ struct later {
 struct sl_sched {
     struct sl_sched_caps caps;
     int cpu_used, gpu_used, slots_used;
+    int n_ahead;
     uint64_t mem_used;
     uint64_t next_seq;
     struct fifo decide;

@@ -44,18 +44,16 @@ static void check_group(struct sim *w, const struct sl_core_run *r, uint32_t ste
     }
 }
 
-void sim_check_start(struct sim *w, const struct sl_core_attempt *a)
+/** Limits count what holds resources: not what was made ready ahead. */
+static void check_limits(struct sim *w, const struct sl_core_attempt *a)
 {
     struct load n = {0};
     const struct sl_plan_step *p = &w->pipeline.plan->steps[a->step];
-    SIM_CHECK(w, a->run->steps[a->step].att == a, "%s starts beside itself", p->key);
-    check_group(w, a->run, a->step);
     for (uint32_t i = 0; i < w->n_runs; i++) {
         const struct sl_core_run *r = w->runs[i].core;
         for (uint32_t s = 0; r != NULL && s < w->pipeline.plan->n_steps; s++) {
-            if (r->steps[s].att != NULL) {
+            if (r->steps[s].att != NULL && !r->steps[s].att->ahead) {
                 add_live(&n, w, r, s, a);
-                check_flight(w, a, r, s);
             }
         }
     }
@@ -66,6 +64,48 @@ void sim_check_start(struct sim *w, const struct sl_core_attempt *a)
               "%d of %s at once", n.group, p->spec->id);
     int limit = w->pipeline.spec->concurrency_limit;
     SIM_CHECK(w, limit == 0 || n.run <= limit, "%d steps of the run at once", n.run);
+}
+
+/** What is made ready ahead: few, nothing dear, nothing that acts on the world, all of it still pending. */
+static void check_ahead(struct sim *w, const struct sl_core_attempt *a)
+{
+    int n = 0;
+    int running = 0;
+    const struct sl_plan_step *p = &w->pipeline.plan->steps[a->step];
+    for (uint32_t i = 0; i < w->n_runs; i++) {
+        const struct sl_core_run *r = w->runs[i].core;
+        for (uint32_t s = 0; r != NULL && s < w->pipeline.plan->n_steps; s++) {
+            const struct sl_core_attempt *b = r->steps[s].att;
+            bool kept = r->state != SL_RUN_CANCELLING && !sl_sched_group_failed(r->sched, s, NULL);
+            n += b != NULL && b->ahead && kept ? 1 : 0; /* others go when their start is answered */
+            running += b != NULL && !b->ahead ? 1 : 0;
+        }
+    }
+    SIM_CHECK(w, n <= w->caps.ahead && n <= SL_SCHED_AHEAD_PER_RUNNING * running,
+              "%d attempts ahead of %d", n, running);
+    SIM_CHECK(w, !a->action && !p->spec->effects_external && p->spec->resources.gpu_count == 0,
+              "%s must not be made ready ahead", p->key);
+    w->counts.ahead++;
+}
+
+void sim_check_start(struct sim *w, const struct sl_core_attempt *a)
+{
+    const struct sl_plan_step *p = &w->pipeline.plan->steps[a->step];
+    SIM_CHECK(w, a->run->steps[a->step].att == a, "%s starts beside itself", p->key);
+    check_group(w, a->run, a->step);
+    for (uint32_t i = 0; i < w->n_runs; i++) {
+        const struct sl_core_run *r = w->runs[i].core;
+        for (uint32_t s = 0; r != NULL && s < w->pipeline.plan->n_steps; s++) {
+            if (r->steps[s].att != NULL) {
+                check_flight(w, a, r, s);
+            }
+        }
+    }
+    if (a->ahead) {
+        check_ahead(w, a);
+    } else {
+        check_limits(w, a);
+    }
     for (uint32_t s = 0; s < w->pipeline.plan->n_steps; s++) {
         bool before = p->is_finally && !w->pipeline.plan->steps[s].is_finally;
         SIM_CHECK(w, !before || sl_step_state_final(a->run->steps[s].state),
@@ -90,6 +130,8 @@ void sim_check_go(struct sim *w, const struct sim_proc *p)
     SIM_CHECK(w, !p->went && p->phase == PROC_BLOCKED, "a second GO for %s", step->key);
     SIM_CHECK(w, r->rows[p->step].state == SL_STEP_RUNNING, "GO for a step that is not running");
     check_group(w, r->core, p->step);
+    SIM_CHECK(w, !p->a->ahead, "GO for %s, which holds nothing", step->key);
+    check_limits(w, p->a);
     SIM_CHECK(w, step->is_finally || r->core->state != SL_RUN_CANCELLING, "GO in a cancelled run");
     for (uint32_t i = 0; i < step->n_needs; i++) {
         SIM_CHECK(w, sl_step_state_final(r->rows[step->needs[i]].state),
@@ -119,7 +161,11 @@ void sim_check_now(struct sim *w)
                       sim_key(w, s));
             SIM_CHECK(w, (r->core->steps[s].att == NULL) || !sl_step_state_final(now),
                       "%s has ended and still has an attempt", sim_key(w, s));
-            live += r->core->steps[s].att != NULL ? 1 : 0;
+            const struct sl_core_attempt *a = r->core->steps[s].att;
+            live += a != NULL ? 1 : 0;
+            SIM_CHECK(w, a == NULL || !a->ahead || now == SL_STEP_PENDING || now == SL_STEP_BACKOFF,
+                      "%s is made ready and shown as %s", sim_key(w, s),
+                      sl_sm_name(&sl_step_machine, (int)now));
         }
         SIM_CHECK(w, r->core == NULL || live == r->core->n_live, "%u attempts, %u counted", live,
                   r->core->n_live);

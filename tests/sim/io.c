@@ -58,6 +58,7 @@ static void judge_cache(struct sim *w, uint32_t run, uint32_t step, struct sl_de
     }
     d->has_key = true;
     d->share = g->cacheable;
+    d->light = sim_one_in(&w->rng, 4) == false;
     d->key = w->pipeline.keys[step];
     d->key_record = sl_strdup("{}");
     const struct sim_cached *hit = g->cacheable ? sim_store_cached(w, &d->key) : NULL;
@@ -166,6 +167,8 @@ static void io_discard(void *data, struct sl_core_attempt *a)
     struct sim_proc *p = a->host;
     sim_trace(w, "discard run %u %s attempt %d", p->run, sim_key(w, p->step), p->number);
     SIM_CHECK(w, p->phase == PROC_BLOCKED && !p->went, "an attempt that ran is discarded");
+    SIM_CHECK(w, !a->ahead || !p->stored, "an attempt that was made ready ahead is recorded");
+    w->counts.dropped += a->ahead ? 1 : 0;
     p->phase = PROC_GONE;
     p->out = (struct sl_outcome){.fail = SL_FAIL_CANCELLED};
 }
@@ -193,8 +196,10 @@ static void io_cancel(void *data, struct sl_core_attempt *a)
     struct sim *w = data;
     struct sim_proc *p = a->host;
     sim_trace(w, "cancel run %u %s attempt %d", p->run, sim_key(w, p->step), p->number);
-    SIM_CHECK(w, w->runs[p->run].state == SL_RUN_CANCELLING,
+    bool stopped = sim_group_failed(w, p->run, p->step);
+    SIM_CHECK(w, stopped || w->runs[p->run].state == SL_RUN_CANCELLING,
               "cancelled before the request is durable");
+    w->counts.stopped += stopped ? 1 : 0;
     if (p->phase != PROC_RUNNING || sim_one_in(&w->rng, 4)) {
         return; /* over, or it ends by itself before it is killed */
     }

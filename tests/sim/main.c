@@ -42,6 +42,9 @@ int main(int argc, char **argv)
         sum.attempts += c.attempts;
         sum.adopted += c.adopted;
         sum.cached += c.cached;
+        sum.ahead += c.ahead;
+        sum.dropped += c.dropped;
+        sum.stopped += c.stopped;
     }
     (void)printf("sim: %llu seeds, %llu crashes, %llu faults injected, 0 violations\n",
                  (unsigned long long)n, (unsigned long long)sum.crashes,
@@ -49,5 +52,8 @@ int main(int argc, char **argv)
     (void)printf("sim: %llu events, %llu attempts, %llu adopted, %llu cached\n",
                  (unsigned long long)sum.events, (unsigned long long)sum.attempts,
                  (unsigned long long)sum.adopted, (unsigned long long)sum.cached);
+    (void)printf("sim: %llu made ready ahead, %llu of them given up, %llu stopped by fail_fast\n",
+                 (unsigned long long)sum.ahead, (unsigned long long)sum.dropped,
+                 (unsigned long long)sum.stopped);
     return n > 0 ? 0 : 2;
 }

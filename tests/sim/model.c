@@ -146,6 +146,13 @@ static bool group_failed(const struct sim *w, const struct sim_run *r, uint32_t 
     return false;
 }
 
+bool sim_group_failed(const struct sim *w, uint32_t run, uint32_t step)
+{
+    const struct sl_plan_step *p = &w->pipeline.plan->steps[step];
+    return w->pipeline.groups[p->group].fail_fast && !p->is_finally && !p->is_champion_eval &&
+           group_failed(w, &w->runs[run], p->group);
+}
+
 static int executed(const struct sim *w, const struct sim_run *r, uint32_t step)
 {
     int n = 0;

@@ -146,7 +146,7 @@ struct sim_batch {
 };
 
 struct sim_counts {
-    uint64_t crashes, faults, events, attempts, adopted, cached, parked;
+    uint64_t crashes, faults, events, attempts, adopted, cached, parked, ahead, dropped, stopped;
 };
 
 struct sim {
@@ -189,6 +189,8 @@ int64_t sim_now(const struct sim *w); /* the wall clock as the engine reads it *
 void sim_push(struct sim *w, struct sim_event e, uint32_t within_ms);
 const char *sim_key(const struct sim *w, uint32_t step);
 struct sim_proc *sim_proc_find(struct sim *w, const char *id);
+/** A sibling's failure that stops the step (fail_fast) is durable. */
+bool sim_group_failed(const struct sim *w, uint32_t run, uint32_t step);
 int sim_never_started(const struct sim *w, uint32_t run, uint32_t step);
 
 extern const struct sl_core_io sim_io;

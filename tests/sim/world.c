@@ -453,7 +453,8 @@ static void start_world(struct sim *w, uint64_t seed)
     w->profile = sim_below(&w->rng, 32);
     w->true_ms = 1000000000;
     w->caps = (struct sl_sched_caps){.cpu_milli = 3500 + 500 * (int)sim_below(&w->rng, 4),
-                                     .slots = (int)sim_below(&w->rng, 5)};
+                                     .slots = (int)sim_below(&w->rng, 5),
+                                     .ahead = 4 * (int)sim_below(&w->rng, 3)};
     w->n_runs = 1 + sim_below(&w->rng, SIM_RUNS_MAX);
     for (uint32_t i = 0; i < w->n_runs; i++) {
         w->runs[i].index = i;

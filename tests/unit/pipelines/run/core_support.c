@@ -82,8 +82,9 @@ static void io_wake_at(void *data, int64_t at_ms)
 
 static void io_attempt_over(void *data, struct sl_core_attempt *a)
 {
-    (void)a;
-    (void)data;
+    if (a->ahead) {
+        say(data, "forget", a);
+    }
 }
 
 static void io_run_over(void *data, struct sl_core_run *run)
@@ -140,7 +141,8 @@ static void decide(struct rig *r, const struct rig_answer *x)
     struct sl_err err = SL_ERR_INIT;
     const char *why = NULL;
     bool go = false;
-    struct sl_decision d = {.kind = SL_DECIDE_RUN, .has_key = true, .share = r->share};
+    struct sl_decision d = {
+        .kind = SL_DECIDE_RUN, .has_key = true, .share = r->share, .light = true};
     struct sl_plan_world world = {.step_status = step_status,
                                   .step_output = step_output,
                                   .run_id = x->run->id,
@@ -203,20 +205,54 @@ static void answer(struct rig *r, const struct rig_answer *x)
     sl_core_pump(r->core);
 }
 
-void rig_settle(struct rig *r)
+static bool held(const struct rig *r, const struct rig_answer *x)
+{
+    return (x->kind == RIG_JOURNAL && r->hold_journal) || (x->kind == RIG_START && r->hold_starts);
+}
+
+/** False when nothing is left that may happen. */
+static bool answer_next(struct rig *r)
 {
     size_t at = 0;
-    sl_core_pump(r->core);
-    while (at < r->queue.n) {
-        struct rig_answer x = r->queue.items[at];
-        if ((x.kind == RIG_JOURNAL && r->hold_journal) || (x.kind == RIG_START && r->hold_starts)) {
-            at++;
-            continue;
-        }
-        r->queue.n--;
-        memmove(r->queue.items + at, r->queue.items + at + 1, (r->queue.n - at) * sizeof(x));
-        answer(r, &x);
+    while (at < r->queue.n && held(r, &r->queue.items[at])) {
+        at++;
     }
+    if (at == r->queue.n) {
+        return false;
+    }
+    struct rig_answer x = r->queue.items[at];
+    r->queue.n--;
+    memmove(r->queue.items + at, r->queue.items + at + 1, (r->queue.n - at) * sizeof(x));
+    answer(r, &x);
+    return true;
+}
+
+void rig_step_once(struct rig *r)
+{
+    sl_core_pump(r->core);
+    SL_CHECK(answer_next(r));
+}
+
+void rig_settle(struct rig *r)
+{
+    sl_core_pump(r->core);
+    while (answer_next(r)) {
+    }
+}
+
+const char *rig_reason(struct rig *r, const char *key)
+{
+    const char *reason = "";
+    for (size_t i = 0; i < r->queue.n; i++) {
+        const struct sl_journal *j = r->queue.items[i].j;
+        for (size_t k = 0; j != NULL && k < j->entries.n; k++) {
+            if (j->entries.items[k].kind == SL_J_STEP &&
+                j->entries.items[k].step == rig_step(r, key)) {
+                reason = j->entries.items[k].reason;
+            }
+        }
+    }
+    return reason;
 }
 
 /* ---- the rig -------------------------------------------------------------------------------------- */
@@ -229,7 +265,14 @@ static void name_run(struct rig *r, struct sl_core_run *run, const char *id)
 
 static struct sl_core *new_core(struct rig *r)
 {
-    return sl_core_new(&rig_io, r, &(struct sl_sched_caps){.cpu_milli = 8000});
+    return sl_core_new(&rig_io, r, &r->caps);
+}
+
+void rig_use(struct rig *r, struct sl_sched_caps caps)
+{
+    sl_core_free(r->core);
+    r->caps = caps;
+    r->core = new_core(r);
 }
 
 void rig_init_empty(struct rig *r, const char *yaml)
@@ -248,6 +291,7 @@ void rig_init_empty(struct rig *r, const char *yaml)
     SL_CHECK_EQ_INT(sl_plan_params(r->spec, NULL, 0, &r->arena, &r->diags, &params), 0);
     SL_CHECK_EQ_INT(sl_plan_build(r->spec, params, &r->arena, &r->diags, &r->plan), 0);
     SL_CHECK(r->plan->n_steps <= RIG_STEPS_MAX);
+    r->caps = (struct sl_sched_caps){.cpu_milli = 8000};
     r->core = new_core(r);
     name_run(r, &r->run, "0000000000000000000000000000aaaa");
 }

@@ -21,6 +21,7 @@ struct rig {
     const struct sl_spec *spec;
     const struct sl_plan *plan;
     struct sl_core *core;
+    struct sl_sched_caps caps;
     struct sl_core_run run, other;
     int64_t now_ms, wake_ms;
     unsigned ids;
@@ -39,6 +40,8 @@ struct rig {
 void rig_init(struct rig *r, const char *yaml);
 /** As rig_init without adding the run: a test restores it. */
 void rig_init_empty(struct rig *r, const char *yaml);
+/** Before any run is added: another machine than one of 8 CPUs on which nothing is made ready ahead. */
+void rig_use(struct rig *r, struct sl_sched_caps caps);
 void rig_release(struct rig *r);
 /** The scripted host's table, for a core of the test's own. */
 void rig_copy_io(struct sl_core_io *ret);
@@ -48,6 +51,10 @@ void rig_add_other(struct rig *r);
 void rig_restart(struct rig *r, enum sl_run_state state);
 /** Lets every answer happen (journals not, while held) until nothing is left. */
 void rig_settle(struct rig *r);
+/** Lets the first answer that may happen, happen. */
+void rig_step_once(struct rig *r);
+/** The reason of the latest move of a step that waits to become durable. */
+const char *rig_reason(struct rig *r, const char *key);
 uint32_t rig_step(const struct rig *r, const char *key);
 const char *rig_state(const struct rig *r, const char *key);
 /** The live attempt of a step ends: `fail` SL_FAIL_COUNT means well. Settles. */

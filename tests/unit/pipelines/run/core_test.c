@@ -202,18 +202,6 @@ SL_TEST(pipelines_run_core, need_failed__dependents_omitted__finally_runs)
     rig_release(&r);
 }
 
-SL_TEST(pipelines_run_core, fail_fast__one_failed__unstarted_cancelled_running_goes_on)
-{
-    struct rig r;
-    rig_init(&r, "steps:\n  m:\n    run: echo m\n    matrix: {i: [1, 2, 3], max_parallel: 2}\n");
-    rig_exit(&r, "m[i=1]", SL_FAIL_EXIT);
-    SL_CHECK_EQ_STR(rig_state(&r, "m[i=2]"), "running");
-    SL_CHECK_EQ_STR(rig_state(&r, "m[i=3]"), "cancelled");
-    rig_exit(&r, "m[i=2]", OK);
-    SL_CHECK_EQ_INT(r.run.state, SL_RUN_FAILED);
-    rig_release(&r);
-}
-
 /* ---- cancelling ----------------------------------------------------------------------------------- */
 
 SL_TEST(pipelines_run_core, cancel__running_and_pending__stops_after_it_is_durable)

@@ -104,7 +104,7 @@ static void on_decide(struct world *w, uint32_t step)
     }
     SL_CHECK(w->phase[step] == (again ? w->phase[step] : WAITING));
     SL_CHECK(w->phase[step] != RUNNING && w->phase[step] != ENDED);
-    bool group_failed = sl_sched_group_failed(w->run, step);
+    bool group_failed = sl_sched_group_failed(w->run, step, NULL);
     SL_CHECK(!again || (group_failed && w->decided[step] == 2));
     if (group_failed || rng_below(&w->rng, 5) == 0) { /* cancelled, skipped or cached */
         w->phase[step] = ENDED;

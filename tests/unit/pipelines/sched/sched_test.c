@@ -33,7 +33,7 @@ static const char *drain(struct rig *rig)
         SL_CHECK(item.run == rig->run && item.run_data == rig);
         sl_buf_printf(&out, "%s%c%s", out.len > 0 ? " " : "",
                       item.kind == SL_PICK_DECIDE ? '?' : '!', rig->h.steps[item.step].key);
-        if (item.kind == SL_PICK_DECIDE && sl_sched_group_failed(rig->run, item.step)) {
+        if (item.kind == SL_PICK_DECIDE && sl_sched_group_failed(rig->run, item.step, NULL)) {
             sl_buf_puts(&out, "(failed)");
             sl_sched_ended(rig->s, rig->run, item.step, false);
         } else if (item.kind == SL_PICK_DECIDE) {
@@ -233,7 +233,7 @@ SL_TEST(pipelines_sched, matrix__max_parallel__held_back_with_reason)
     SL_CHECK_EQ_STR(why(&rig, m + 2), "max_parallel 2 of step m");
     sl_sched_ended(rig.s, rig.run, m, true); /* fail_fast is off: the others go on */
     SL_CHECK_EQ_STR(drain(&rig), "!m[2]");
-    SL_CHECK(!sl_sched_group_failed(rig.run, m + 2));
+    SL_CHECK(!sl_sched_group_failed(rig.run, m + 2, NULL));
     rig_stop(&rig);
 }
 
@@ -252,7 +252,7 @@ SL_TEST(pipelines_sched, matrix__fail_fast__unstarted_decided_again)
                    5000); /* waits for its next attempt: not running either */
     SL_CHECK_EQ_STR(drain(&rig), "!m[2]");
     sl_sched_ended(rig.s, rig.run, m, true);
-    SL_CHECK(sl_sched_group_failed(rig.run, m + 1));
+    SL_CHECK(sl_sched_group_failed(rig.run, m + 1, NULL));
     SL_CHECK_EQ_STR(drain(&rig), "?m[1](failed) ?m[3](failed)");
     SL_CHECK_EQ_STR(why(&rig, m + 2), "running");
     sl_sched_ended(rig.s, rig.run, m + 2, false);
