@@ -70,8 +70,8 @@ struct sl_decision {
     enum sl_decide kind;
     char reason[300];
     bool has_key;
-    bool share; /* an identical step in flight may serve it: it waits for that one */
-    bool light; /* RUN: making it ready costs little, so that may be done ahead */
+    bool share;       /* an identical step in flight may serve it: it waits for that one */
+    bool light;       /* RUN: making it ready costs little, so that may be done ahead */
     bool unchanged;   /* DONE: what it asks for was so already */
     int64_t until_ms; /* WAIT: when it is decided anew by itself; 0 never */
     struct sl_digest key;

@@ -129,10 +129,13 @@ static int open_lanes(struct sl_engine *e, struct sl_err *err)
     const struct sl_lane_opts read = {.name = "db-read", .threads = 2, .queue_max = LANE_QUEUE};
     const struct sl_lane_opts prep = {
         .name = "blob", .threads = ENG_PREP_LANES, .queue_max = LANE_QUEUE};
+    /* its own: where freed blocks are discarded at once, removing a directory waits for the disk */
+    const struct sl_lane_opts tidy = {.name = "tidy", .threads = 1, .queue_max = LANE_QUEUE};
     const struct sl_lane_opts act = {
         .name = "act", .threads = ENG_ACT_LANES, .queue_max = LANE_QUEUE};
     int rc = sl_lane_open(e->loop, &read, &e->read_lane, err);
     rc = rc < 0 ? rc : sl_lane_open(e->loop, &prep, &e->prep_lane, err);
+    rc = rc < 0 ? rc : sl_lane_open(e->loop, &tidy, &e->tidy_lane, err);
     return rc < 0 ? rc : sl_lane_open(e->loop, &act, &e->act_lane, err);
 }
 
@@ -151,7 +154,7 @@ static int open_runner(struct sl_engine *e, const struct sl_engine_opts *opts, s
 static struct sl_sched_caps machine_caps(const struct sl_engine *e,
                                          const struct sl_engine_opts *opts)
 {
-    struct sl_sched_caps caps = {.slots = opts->slots};
+    struct sl_sched_caps caps = {.slots = opts->slots, .ahead = SL_SCHED_AHEAD_MAX};
     caps.cpu_milli =
         opts->cpu_milli > 0 ? opts->cpu_milli : (int)sl_json_i64(e->hardware, "cpus", 1) * 1000;
     caps.gpu_count = eng_gpus_count(e);
@@ -251,6 +254,7 @@ void sl_engine_close(struct sl_engine *e)
     sl_timer_stop(&e->wake);
     sl_lane_close(e->act_lane, true); /* actions finish: their effects must not be cut in half */
     sl_lane_close(e->prep_lane, true);
+    sl_lane_close(e->tidy_lane, true);
     sl_lane_close(e->read_lane, false);
     if (e->ws != NULL) { /* what was journaled by then is answered before the runs go */
         sl_db_writer_stop(e->ws->writer);

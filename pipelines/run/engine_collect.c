@@ -463,6 +463,7 @@ void eng_collect(void *data, struct sl_core_attempt *a)
 struct tidying {
     struct sl_work work;
     char *dir;
+    bool all;
 };
 
 static void tidy_fn(struct sl_work *work)
@@ -475,6 +476,9 @@ static void tidy_fn(struct sl_work *work)
         if (sl_remove_tree_at(fd, parts[i], NULL) < 0) {
             continue; /* what stays costs space only */
         }
+    }
+    if (t->all && sl_remove_tree_at(AT_FDCWD, t->dir, NULL) < 0) {
+        return; /* same */
     }
 }
 
@@ -493,7 +497,8 @@ void eng_tidy(struct eng_attempt *ea)
     struct tidying *t = SL_NEW(struct tidying);
     t->work = (struct sl_work){.fn = tidy_fn, .done = tidy_done};
     t->dir = ea->dir;
+    t->all = ea->unheard;
     ea->dir = NULL;
-    int rc = sl_lane_submit(ea->run->e->prep_lane, &t->work, NULL);
+    int rc = sl_lane_submit(ea->run->e->tidy_lane, &t->work, NULL);
     SL_ASSERT(rc == 0); /* one per attempt, and the queue holds as many */
 }

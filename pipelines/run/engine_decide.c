@@ -240,6 +240,29 @@ static bool condition_holds(struct deciding *x, struct sl_db *db)
     return run;
 }
 
+/** Whether its directory may be made before its turn: what waits there should take little room. */
+static bool light(const struct deciding *x)
+{
+    uint64_t bytes = 0;
+    uint64_t files = 0;
+    const struct sl_manifest *code = eng_run_code(x->run, x->step);
+    const struct sl_bound_step *b = &x->bound->step;
+    struct sl_manifest m;
+    bool known = true;
+    for (size_t i = 0; known && i < b->n_inputs; i++) {
+        for (size_t k = 0; known && k < b->inputs[i].n && files <= ENG_AHEAD_FILES_MAX; k++) {
+            sl_manifest_init(&m);
+            known =
+                sl_ws_manifest(x->run->e->ws->blobs, &b->inputs[i].items[k].digest, &m, NULL) == 0;
+            bytes += m.total_bytes;
+            files += m.n_files;
+            sl_manifest_release(&m);
+        }
+    }
+    return known && bytes + code->total_bytes <= ENG_AHEAD_BYTES_MAX &&
+           files + code->n_files <= ENG_AHEAD_FILES_MAX;
+}
+
 static void decide_with(struct deciding *x, struct sl_db *db)
 {
     const struct sl_plan_step *p = &x->run->core.plan->steps[x->step];
@@ -261,6 +284,7 @@ static void decide_with(struct deciding *x, struct sl_db *db)
         if (!p->is_champion_eval) { /* its numbers are what is missing: a hit would not bring them */
             look_up(x, db);
         }
+        x->d.light = x->d.kind == SL_DECIDE_RUN && light(x);
     }
 }
 

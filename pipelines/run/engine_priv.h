@@ -29,11 +29,14 @@
 #define ENG_PREP_LANES 2
 #define ENG_ACT_LANES  4
 
+#define ENG_AHEAD_BYTES_MAX (16UL << 20) /* code and inputs of a step that is made ready ahead */
+#define ENG_AHEAD_FILES_MAX 256
+
 struct sl_engine {
     struct sl_loop *loop;
     struct sl_workspace *ws;
     struct sl_core *core;
-    struct sl_lane *read_lane, *prep_lane, *act_lane;
+    struct sl_lane *read_lane, *prep_lane, *tidy_lane, *act_lane;
     const struct sl_runner_ops *runner_ops;
     struct sl_runner *runner;
     struct eng_gpus *gpus;
@@ -99,8 +102,9 @@ struct eng_attempt {
     struct sl_arena arena;
     struct sl_err err;
     int rc;
-    bool live;  /* the runner knows it */
-    char *gpus; /* CUDA_VISIBLE_DEVICES while leased, else NULL */
+    bool live;    /* the runner knows it */
+    bool unheard; /* given up before anything of it was recorded */
+    char *gpus;   /* CUDA_VISIBLE_DEVICES while leased, else NULL */
 };
 struct eng_attempt *eng_attempt_of(const struct sl_core_attempt *a);
 /** Path of an attempt's directory below the data directory; caller frees. */
@@ -135,7 +139,8 @@ bool ea_called_off(const struct eng_attempt *ea);
 
 /**
  * Removes an attempt's inputs and working files; log, exit record and metrics stay. Only once its end is
- * durable: until then another engine may have to collect it again.
+ * durable: until then another engine may have to collect it again. Of an attempt that was never recorded
+ * nothing stays.
  */
 void eng_tidy(struct eng_attempt *ea);
 

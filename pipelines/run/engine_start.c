@@ -244,8 +244,9 @@ void eng_start_with_gpus(struct eng_attempt *ea, int rc)
 
 bool ea_called_off(const struct eng_attempt *ea)
 {
-    return ea->run->core.state == SL_RUN_CANCELLING &&
-           !ea->run->core.plan->steps[ea->a->step].is_finally;
+    const struct sl_core_run *r = &ea->run->core;
+    return !r->plan->steps[ea->a->step].is_finally &&
+           (r->state == SL_RUN_CANCELLING || sl_sched_group_failed(r->sched, ea->a->step, NULL));
 }
 
 /* ---- running -------------------------------------------------------------------------------------- */
@@ -385,6 +386,7 @@ void eng_attempt_over(void *data, struct sl_core_attempt *a)
         r->bound[a->step] = NULL;
     }
     eng_gpus_release(ea);
+    ea->unheard = a->ahead;
     if (!a->action) {
         eng_tidy(ea);
     }

@@ -62,7 +62,7 @@ static const struct sl_sm_edge step_edges[] = {
     {SL_STEP_RUNNING, SL_STEP_UNCHANGED, "already in the wanted state"},
     {SL_STEP_RUNNING, SL_STEP_FAILED, "the attempt failed and no retry is left for its class"},
     {SL_STEP_RUNNING, SL_STEP_REFUSED, "a rule or policy said no"},
-    {SL_STEP_RUNNING, SL_STEP_CANCELLED, "stopped on request"},
+    {SL_STEP_RUNNING, SL_STEP_CANCELLED, "stopped on request or because its group failed"},
     {SL_STEP_RUNNING, SL_STEP_BACKOFF, "the attempt failed with a class that is retried"},
     {SL_STEP_RUNNING, SL_STEP_NEEDS_DECISION, "an external effect was lost from sight"},
     {SL_STEP_BACKOFF, SL_STEP_RUNNING, "the wait is over"},
