@@ -19,6 +19,7 @@
 
 #include "core/audit/audit.h"
 #include "core/base/json.h"
+#include "core/base/mem.h"
 
 #define SL_SECRET_NAME_MAX   128         /* [A-Za-z_][A-Za-z0-9_.-]*, bytes */
 #define SL_SECRET_VALUE_MAX  (64u << 10) /* bytes of a value; at least one */
@@ -92,6 +93,12 @@ enum sl_secret_mode {
     SL_SECRET_SET,   /* new, or a new version of an existing one */
     SL_SECRET_ROTATE /* a new version: -SL_ENOTFOUND naming the nearest when there is none */
 };
+/** A new version. */
+struct sl_secret_new {
+    const char *name;
+    const struct sl_secret_value *value;
+    enum sl_secret_mode mode;
+};
 /**
  * Stores a value as the new current version. The one before stays recognisable; older ones are erased.
  *
@@ -99,8 +106,8 @@ enum sl_secret_mode {
  *         open it again
  */
 int sl_secret_put(struct sl_db *db, const struct sl_secret_key *key, const struct sl_secret_by *by,
-                  const char *name, const struct sl_secret_value *value, enum sl_secret_mode mode,
-                  int64_t *ret_version, struct sl_err *err) SL_MUST_CHECK;
+                  const struct sl_secret_new *what, int64_t *ret_version, struct sl_err *err)
+    SL_MUST_CHECK;
 /** Erases every version; name and history stay listed in the audit log only. -SL_ENOTFOUND with the nearest. */
 int sl_secret_remove(struct sl_db *db, const struct sl_secret_by *by, const char *name,
                      struct sl_err *err) SL_MUST_CHECK;
@@ -112,26 +119,36 @@ int sl_secret_list(struct sl_db *db, const char *project, json_t **ret, struct s
 int sl_secret_exists(struct sl_db *db, const char *project, const char *name, struct sl_err *err)
     SL_MUST_CHECK;
 
+/** One version of one secret. */
+struct sl_secret_ref {
+    const char *project, *name;
+    int64_t version; /* 0: the current one */
+};
 /**
- * Decrypts the current version (`version` 0) or a certain one that is still recognisable.
+ * Decrypts the current version, or a certain one that is still recognisable.
  * @return 0; -SL_ENOTFOUND (erased too); -SL_ECORRUPT when it does not decrypt; -SL_ECONFLICT as above
  */
-int sl_secret_get(struct sl_db *db, const struct sl_secret_key *key, const char *project,
-                  const char *name, int64_t version, struct sl_secret_value *ret,
+int sl_secret_get(struct sl_db *db, const struct sl_secret_key *key,
+                  const struct sl_secret_ref *which, struct sl_secret_value *ret,
                   struct sl_err *err) SL_MUST_CHECK;
 
-/** One secret that an attempt receives. */
+/** What an attempt receives. */
 struct sl_secret_lease {
     const char *name;
     int64_t version;
 };
+struct sl_secret_receipt {
+    const char *run_id, *attempt_id;
+    const struct sl_secret_lease *leases;
+    size_t n; /* at most SL_SECRET_LEASES_MAX */
+};
+#define SL_SECRET_LEASES_MAX 63 /* objects of one audit entry, the attempt apart */
 /** Records with one audit entry which versions an attempt receives. */
-int sl_secret_lease_add(struct sl_db *db, const struct sl_secret_by *by, const char *run_id,
-                        const char *attempt_id, const struct sl_secret_lease *leases, size_t n,
-                        struct sl_err *err) SL_MUST_CHECK;
-/** What an attempt received, into `arena`. */
+int sl_secret_lease_add(struct sl_db *db, const struct sl_secret_by *by,
+                        const struct sl_secret_receipt *receipt, struct sl_err *err) SL_MUST_CHECK;
+/** What an attempt received, into `arena`. run_id is not filled in. */
 int sl_secret_leases(struct sl_db *db, const char *attempt_id, struct sl_arena *arena,
-                     struct sl_secret_lease **ret, size_t *ret_n, struct sl_err *err) SL_MUST_CHECK;
+                     struct sl_secret_receipt *ret, struct sl_err *err) SL_MUST_CHECK;
 
 /* ---- a new master key ------------------------------------------------------------------------------ */
 
