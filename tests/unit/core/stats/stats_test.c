@@ -11,13 +11,7 @@
 #include "core/stats/special.h"
 #include "core/stats/stats.h"
 #include "tests/support/sl_test.h"
-
-/* The golden data needs no random library: x(0) = seed, x = (1664525 x + 1013904223) mod 2^32. */
-static double lcg(uint32_t *x)
-{
-    *x = *x * 1664525U + 1013904223U;
-    return (double)*x / 4294967296.0;
-}
+#include "tests/unit/core/stats/golden.h"
 
 static int ascending(const void *left, const void *right)
 {
