@@ -137,6 +137,14 @@ int sl_plan_bind(const struct sl_plan *plan, uint32_t step, const struct sl_plan
                  struct sl_arena *a, struct sl_bound_step *ret, struct sl_err *err) SL_MUST_CHECK;
 void sl_bound_step_release(struct sl_bound_step *b);
 
+/** What a notify step says. */
+struct sl_bound_notify {
+    const char *text, *subject; /* subject NULL: none written */
+};
+int sl_plan_bind_notify(const struct sl_plan *plan, uint32_t step,
+                        const struct sl_plan_world *world, struct sl_arena *a,
+                        struct sl_bound_notify *ret, struct sl_err *err) SL_MUST_CHECK;
+
 /**
  * The canonical cache record of a bound step and its SHA-256:
  * {"schema":1,"action":...,"command":[...],"code":{"digest":...} or per-path digests of declared code,

@@ -5,6 +5,8 @@
 
 #include <stdio.h>
 
+#include "pipelines/run/project.h"
+
 /** A run from whose place the group is looked at. */
 struct place {
     const char *group;
@@ -47,6 +49,22 @@ static int look(struct sl_db *db, const struct place *p, struct sl_admit_view *v
     return rc;
 }
 
+/** The project's limit wins, when it has one. */
+static int ask_project(struct sl_db *db, struct sl_admit_view *v, struct sl_err *err)
+{
+    struct sl_arena a;
+    const struct sl_project *project = NULL;
+    sl_arena_init(&a, 0);
+    int rc = sl_project_current(db, &a, &project, NULL, err);
+    for (size_t i = 0; rc == 0 && i < project->n_concurrency; i++) {
+        if (sl_streq(project->concurrency[i].group, v->group)) {
+            v->limit = project->concurrency[i].limit;
+        }
+    }
+    sl_arena_release(&a);
+    return rc;
+}
+
 int sl_admit_check(struct sl_db *db, const struct sl_admit_ask *ask, struct sl_err *err)
 {
     struct place p = {.group = ask->group, .limit = ask->limit};
@@ -57,6 +75,7 @@ int sl_admit_check(struct sl_db *db, const struct sl_admit_ask *ask, struct sl_e
         return 0;
     }
     int rc = look(db, &p, &v, &waiting, err);
+    rc = rc < 0 ? rc : ask_project(db, &v, err);
     int over = v.running + waiting - v.limit; /* queued ones for which there is no room */
     if (rc < 0 || over < (bounded ? ask->max_queued : 0)) {
         return rc;
@@ -88,6 +107,7 @@ int sl_admit_why(struct sl_db *db, const char *run_id, struct sl_buf *out, struc
     struct place p = {.group = sl_rows_str(&rows, 0),
                       .key = {sl_rows_int(&rows, 1), sl_rows_i64(&rows, 2), run_id}};
     rc = look(db, &p, &v, &waiting, err);
+    rc = rc < 0 ? rc : ask_project(db, &v, err);
     if (rc == 0) {
         sl_admit_view_text(&v, out);
     }

@@ -116,6 +116,7 @@ static const struct sl_core_io engine_io = {
     .cancel = eng_cancel,
     .collect = eng_collect,
     .journal = eng_journal,
+    .group_limit = eng_group_limit,
     .wake_at = io_wake_at,
     .attempt_over = eng_attempt_over,
     .run_over = io_run_over,
@@ -191,7 +192,8 @@ static int open_parts(struct sl_engine *e, const struct sl_engine_opts *opts, st
     }
     e->caps = machine_caps(e, opts);
     e->core = sl_core_new(&engine_io, e, &e->caps);
-    rc = eng_restore_all(e, err);
+    rc = eng_limits_load(e, err);
+    rc = rc < 0 ? rc : eng_restore_all(e, err);
     if (rc == 0) {
         sl_core_pump(e->core);
     }
@@ -267,6 +269,7 @@ void sl_engine_close(struct sl_engine *e)
     close_runs(e);
     eng_gpus_close(e);
     sl_core_free(e->core);
+    eng_limits_free(e);
     if (e->runner != NULL) {
         e->runner_ops->close(e->runner);
     }

@@ -75,6 +75,8 @@ void sl_engine_submit(struct sl_engine *e, struct sl_submit *s);
 
 /** -SL_ENOTFOUND when no such run is live. `run` is a full id. */
 int sl_engine_cancel(struct sl_engine *e, const char *run_id, const char *who, struct sl_err *err);
+/** Another project is in force: its limits of groups count from now on. */
+void sl_engine_project_changed(struct sl_engine *e);
 /** Live runs. */
 size_t sl_engine_n_runs(const struct sl_engine *e);
 bool sl_engine_has_run(const struct sl_engine *e, const char *run_id);

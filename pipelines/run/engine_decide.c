@@ -270,6 +270,12 @@ static void decide_with(struct deciding *x, struct sl_db *db)
     if (!condition_holds(x, db)) {
         return;
     }
+    if (p->spec->action == SL_ACT_NOTIFY) {
+        struct eng_world w;
+        world_init(&w, x->run, db, &x->arena);
+        eng_notify_decide(x->run, x->step, &w.world, &x->bound, &x->d);
+        return;
+    }
     if (eng_bind(x->run, x->step, db, &x->bound, &err) < 0) {
         fail(x, &err);
         return;

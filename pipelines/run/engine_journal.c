@@ -195,6 +195,9 @@ static int apply_step(struct sl_db *db, const struct sl_jentry *e, struct sl_err
     struct sl_step_move m = {e->run->id, e->step, p->key, p->spec->id, e};
     int rc = sl_step_store_move(db, &m, err);
     rc = rc < 0 ? rc : store_outputs(db, e, err);
+    if (rc == 0 && e->to == SL_STEP_SUCCEEDED && p->spec->action == SL_ACT_NOTIFY) {
+        rc = eng_notify_record(db, e, err);
+    }
     if (rc == 0 && fills_cache(e)) {
         rc = sl_cache_put(db, &e->key, e->run->id, e->step, e->ts_ms, err);
     }

@@ -11,6 +11,8 @@
  *   engine_runtime.c environments: made by their steps, used by others
  *   engine_collect.c outputs, metrics and evaluations of an ended attempt
  *   engine_action.c gate, deploy, rollback
+ *   engine_limits.c limits of groups of runs
+ *   engine_notify.c messages to people
  *   engine_journal.c the batch as rows, events, audit and lineage
  */
 #ifndef SL_ENGINE_PRIV_H
@@ -41,6 +43,7 @@ struct sl_engine {
     struct sl_runner *runner;
     struct eng_gpus *gpus;
     struct sl_sched_caps caps; /* what the machine offers */
+    struct eng_limits *limits; /* of the project in force */
     struct sl_engine_subscriber *subscribers;
     struct sl_timer wake;
     json_t *runtime, *hardware, *runner_facts; /* read once */
@@ -62,6 +65,7 @@ struct eng_bound {
     struct sl_arena arena;
     struct sl_bound_step step;
     struct sl_digest wheels; /* of an environment step: content to install from; zero: fetch it */
+    json_t *message; /* of a notify step; else NULL */
 };
 void eng_bound_free(struct eng_bound *b);
 
@@ -143,6 +147,21 @@ bool ea_called_off(const struct eng_attempt *ea);
  * nothing stays.
  */
 void eng_tidy(struct eng_attempt *ea);
+
+/** Limits of groups of runs. */
+int eng_limits_load(struct sl_engine *e, struct sl_err *err) SL_MUST_CHECK;
+void eng_limits_free(struct sl_engine *e);
+int eng_group_limit(void *data, const char *group);
+
+/** Channels that the run's messages go to exist in the project. -SL_ENOTFOUND naming step and channel. */
+int eng_check_channels(const struct eng_run *r, struct sl_err *err) SL_MUST_CHECK;
+/** A step that tells people something: its message is bound and kept for the transaction that ends the
+ * step. Thread: read lane. */
+void eng_notify_decide(struct eng_run *r, uint32_t step, const struct sl_plan_world *world,
+                       struct eng_bound **ret_bound, struct sl_decision *ret);
+/** In that transaction: the message as one event, which is delivered later. */
+int eng_notify_record(struct sl_db *db, const struct sl_jentry *e, struct sl_err *err)
+    SL_MUST_CHECK;
 
 /** Actions on the act lane. */
 void eng_action_go(struct eng_attempt *ea);

@@ -23,6 +23,7 @@ void eng_bound_free(struct eng_bound *b)
 {
     if (b != NULL) {
         sl_bound_step_release(&b->step);
+        json_decref(b->message);
         sl_arena_release(&b->arena);
         free(b);
     }
@@ -295,6 +296,7 @@ static void submit_fn(struct sl_work *work)
     }
     s->rc = s->rc < 0 ? s->rc : sl_sched_check(&sub->e->caps, r->core.plan, &s->err);
     s->rc = s->rc < 0 ? s->rc : eng_check_inputs(r, &s->err);
+    s->rc = s->rc < 0 ? s->rc : eng_check_channels(r, &s->err);
     s->rc = s->rc < 0 ? s->rc : eng_envs_resolve(r, &s->err);
     s->rc = s->rc < 0 ? s->rc : fill_record(r, q, &s->err);
     s->rc = s->rc < 0 ? s->rc : sl_ws_write(sub->e->ws, insert_run, r, &s->err);

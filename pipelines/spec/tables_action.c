@@ -71,7 +71,7 @@ static const struct key hook_keys[] = {
     {"command", &sl_spec_argv, KEY_CHOICE, "Run a program, no shell", NULL},
     {"env", &sl_spec_env, 0, "Environment variables", NULL},
     {"grace", &sl_spec_duration, 0, "From TERM to KILL (default 10s)", NULL},
-    {"notify", &sl_spec_notify, KEY_CHOICE, "Tell someone", "notifications are not built yet"},
+    {"notify", &sl_spec_notify, KEY_CHOICE, "Tell someone", NULL},
     {"resources", &sl_spec_resources, 0, "What the hook needs of the machine", NULL},
     {"retry", &sl_spec_retry, 0, "Further attempts", NULL},
     {"run", &script, KEY_CHOICE, "Shell script for /bin/sh -eu", NULL},

@@ -251,7 +251,7 @@ static const struct key step_keys[] = {
     {"inputs", &inputs, 0, "Versions that the step reads", NULL},
     {"matrix", &matrix, 0, "One instance per combination of values", NULL},
     {"needs", &needs, 0, "Steps that must have succeeded", NULL},
-    {"notify", &sl_spec_notify, KEY_CHOICE, "Tell someone", "notifications are not built yet"},
+    {"notify", &sl_spec_notify, KEY_CHOICE, "Tell someone", NULL},
     {"outputs", &outputs, 0, "Versions that the step makes", NULL},
     {"pipeline", &sl_spec_subpipeline, KEY_CHOICE, "Run another pipeline",
      "sub-pipelines are not built yet"},

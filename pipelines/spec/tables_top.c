@@ -75,12 +75,11 @@ static const struct shape on_conflict = {
     .kind = SHAPE_TEXT, .what = "a word", .words = conflict_words};
 static const struct shape group = {
     .kind = SHAPE_TEMPLATE, .what = "a name", .pattern = "^.", .max_items = 256};
-#define RUN_GROUPS "groups of runs need the server"
 static const struct key concurrency_keys[] = {
-    {"group", &group, 0, "Runs with the same group share the limit", RUN_GROUPS},
+    {"group", &group, 0, "Runs with the same group share the limit", NULL},
     {"limit", &limit, 0, "Runs of the group at the same time (default 1)", NULL},
-    {"max_queued", &limit, 0, "Runs that may wait", RUN_GROUPS},
-    {"on_conflict", &on_conflict, 0, "What happens to a run that must wait", RUN_GROUPS},
+    {"max_queued", &limit, 0, "Runs that may wait", NULL},
+    {"on_conflict", &on_conflict, 0, "What happens to a run that must wait", NULL},
     {"steps", &limit, 0, "Steps of one run at the same time", NULL},
 };
 static const struct object concurrency_object = {
