@@ -96,6 +96,17 @@ const struct sl_runner_ops *sl_runner_find(const char *name)
     return NULL;
 }
 
+int sl_runner_can_isolate(struct sl_runner *runner, enum sl_isolation level, struct sl_err *err)
+{
+    if (level == SL_ISOLATION_NONE) {
+        return 0;
+    }
+    if (runner->ops->can_isolate == NULL) {
+        return sl_err_set(err, SL_EREFUSED, "runner '%s' has no sandboxes", runner->ops->name);
+    }
+    return runner->ops->can_isolate(runner, level, err);
+}
+
 json_t *sl_attempt_identity_json(const struct sl_attempt_identity *identity)
 {
     json_t *o = json_object();
@@ -207,6 +218,9 @@ static bool is_inside(const char *path)
 
 static int check_box(const struct sl_attempt_sandbox *box, size_t *bytes, struct sl_err *err)
 {
+    if (box->level == SL_ISOLATION_NONE) {
+        return 0;
+    }
     if (box->n_binds > SL_RUNNER_BINDS_MAX) {
         return sl_err_set(err, SL_ELIMIT, "sandbox: more than %d binds", SL_RUNNER_BINDS_MAX);
     }
@@ -283,6 +297,9 @@ int sl_attempt_spec_check(const struct sl_attempt_spec *spec, struct sl_err *err
     int rc = check_list("argv", spec->argv, SL_RUNNER_ARGV_MAX, &bytes, err);
     rc = rc < 0 ? rc : check_list("env", spec->env, SL_RUNNER_ENV_MAX, &bytes, err);
     rc = rc < 0 ? rc : check_box(&spec->sandbox, &bytes, err);
+    if (rc == 0 && spec->sandbox.level != SL_ISOLATION_NONE) {
+        rc = check_list("env in a sandbox", spec->env, SL_RUNNER_BOX_ENV_MAX, &bytes, err);
+    }
     rc = rc < 0 ? rc : check_secrets(spec, &bytes, err);
     return rc < 0 ? rc : check_limits(&spec->limits, err);
 }

@@ -192,6 +192,14 @@ struct sl_runner_ops {
     int (*probe)(struct sl_runner *runner, json_t **ret_facts, struct sl_err *err);
 
     /**
+     * Whether attempts can be shut in like that on this machine. NULL: the backend has no sandboxes.
+     *
+     * @return 0; -SL_EREFUSED saying why not and how to enable it
+     * Thread: any. Blocks: the first question about a sandbox, about 20 ms.
+     */
+    int (*can_isolate)(struct sl_runner *runner, enum sl_isolation level, struct sl_err *err);
+
+    /**
      * Creates the attempt, blocked before its first instruction, and fills attempt->identity.
      *
      * @return 0; -SL_EINVAL or -SL_ELIMIT for a bad spec (field named); -SL_EREFUSED when the
@@ -239,6 +247,10 @@ struct sl_runner {
 /** Backends by name, from runners.def. find: NULL when there is none. */
 const struct sl_runner_ops *sl_runner_find(const char *name);
 const struct sl_runner_ops *sl_runner_at(size_t index); /* NULL past the last */
+
+/** As ops->can_isolate, for backends without it too. Ask before anything starts: start refuses as well. */
+int sl_runner_can_isolate(struct sl_runner *runner, enum sl_isolation level, struct sl_err *err)
+    SL_MUST_CHECK;
 
 /** Checks a spec against the limits above, naming the field. Backends call it first. */
 int sl_attempt_spec_check(const struct sl_attempt_spec *spec, struct sl_err *err) SL_MUST_CHECK;

@@ -65,6 +65,9 @@ static int local_open(const struct sl_runner_config *config, struct sl_runner **
         return rc;
     }
     r->shim_path = sl_asprintf("%s/%s", config->data_dir, path);
+    const struct sl_sandbox_config box = {.data_dirfd = config->data_dirfd,
+                                          .data_dir = config->data_dir};
+    r->sandbox = sl_sandbox_new(&box);
     *ret = &r->base;
     return 0;
 }
@@ -81,8 +84,14 @@ static int local_probe(struct sl_runner *runner, json_t **ret_facts, struct sl_e
     sl_json_set_i64(facts, "memory_bytes",
                     (int64_t)sysconf(_SC_PHYS_PAGES) * (int64_t)sysconf(_SC_PAGESIZE));
     (void)json_object_set_new(facts, "cgroup", sl_cgroup_facts_json(&r->cgroups));
+    (void)json_object_set_new(facts, "sandbox", sl_sandbox_json(r->sandbox));
     *ret_facts = facts;
     return 0;
+}
+
+static int local_can_isolate(struct sl_runner *runner, enum sl_isolation level, struct sl_err *err)
+{
+    return level == SL_ISOLATION_NONE ? 0 : sl_sandbox_check(local_of(runner)->sandbox, err);
 }
 
 static struct local_attempt *attempt_new(struct local_runner *r, struct sl_attempt *owner)
@@ -123,14 +132,16 @@ static void fill_identity(const struct local_runner *r, const struct sl_attempt_
     memcpy(id->nonce, nonce, sizeof(id->nonce));
     (void)snprintf(id->boot_id, sizeof(id->boot_id), "%s", r->boot_id);
     sl_cgroup_dirs(&r->cgroups, nonce, &spec->limits, id->cgroup, sizeof(id->cgroup));
+    sl_sandbox_text(r->sandbox, &spec->sandbox, id->isolation);
 }
 
 static int spawn_shim(struct local_attempt *a, const struct sl_attempt_spec *spec,
                       struct sl_err *err)
 {
     struct sl_attempt_identity *id = &a->owner->identity;
+    const struct sl_shim_world world = {&a->runner->cgroups, a->runner->sandbox};
     _cleanup_(close)
-    int spec_fd = sl_shim_spec_fd(spec, id->nonce, &a->runner->cgroups, err);
+    int spec_fd = sl_shim_spec_fd(spec, id->nonce, &world, err);
     if (spec_fd < 0) {
         return spec_fd;
     }
@@ -190,6 +201,11 @@ static int local_start(struct sl_runner *runner, const struct sl_attempt_spec *s
         (void)sl_id_new(NULL, nonce);
     }
     struct local_attempt *a = attempt_new(r, attempt);
+    rc = local_can_isolate(runner, spec->sandbox.level, err);
+    if (rc < 0) {
+        sl_local_attempt_free(a);
+        return rc;
+    }
     fill_identity(r, spec, nonce, &attempt->identity);
     a->dirfd = sl_opendir_at(AT_FDCWD, spec->attempt_dir, err);
     rc = a->dirfd < 0 ? a->dirfd : spawn_shim(a, spec, err);
@@ -357,6 +373,7 @@ static void local_close(struct sl_runner *runner)
         sl_local_attempt_free(a);
     }
     SL_ASSERT(atomic_load(&r->live) == 0);
+    sl_sandbox_free(r->sandbox);
     free(r->shim_path);
     free(r);
 }
@@ -364,9 +381,11 @@ static void local_close(struct sl_runner *runner)
 const struct sl_runner_ops sl_runner_ops_local = {
     .name = "local",
     .text = "processes of this machine, each under a shim that outlives the engine",
-    .caps = SL_RUNNER_CAP_PROCESSES | SL_RUNNER_CAP_ADOPT | SL_RUNNER_CAP_GPU,
+    .caps =
+        SL_RUNNER_CAP_PROCESSES | SL_RUNNER_CAP_ADOPT | SL_RUNNER_CAP_GPU | SL_RUNNER_CAP_SANDBOX,
     .open = local_open,
     .probe = local_probe,
+    .can_isolate = local_can_isolate,
     .start = local_start,
     .go = local_go,
     .cancel = local_cancel,

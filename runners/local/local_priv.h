@@ -11,6 +11,7 @@
 #include "core/aio/loop.h"
 #include "core/aio/proc.h"
 #include "runners/local/cgroup.h"
+#include "runners/sandbox/sandbox.h"
 
 struct local_attempt;
 
@@ -20,6 +21,7 @@ struct local_runner {
     char boot_id[SL_PROC_BOOT_ID];
     char *shim_path; /* absolute */
     struct sl_cgroup_facts cgroups;
+    struct sl_sandbox *sandbox;
     atomic_int live;               /* attempts allocated, on any thread */
     struct local_attempt *orphans; /* released; waiting to be reaped */
 };

@@ -9,6 +9,7 @@
 #include "runners/local/shim_spec.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -30,10 +31,21 @@ static void number(struct sl_buf *out, const char *key, uint64_t value)
     }
 }
 
+/* The sandbox's own processes are in the step's control group and tree: they are not the step's. */
+static struct sl_attempt_limits enforced(const struct sl_attempt_spec *s)
+{
+    struct sl_attempt_limits l = s->limits;
+    if (s->sandbox.level != SL_ISOLATION_NONE && l.pids > 0) {
+        l.pids = l.pids <= INT_MAX - SL_SANDBOX_PROCESSES ? l.pids + SL_SANDBOX_PROCESSES : INT_MAX;
+    }
+    return l;
+}
+
 static void write_spec(const struct sl_attempt_spec *s, const char *nonce,
                        const struct sl_cgroup_facts *facts, struct sl_buf *out)
 {
     const struct sl_attempt_limits *l = &s->limits;
+    const struct sl_attempt_limits in_groups = enforced(s);
     sl_buf_puts(out, "sluice-shim-spec 1");
     sl_buf_putc(out, '\0');
     pair(out, "nonce", nonce);
@@ -49,7 +61,7 @@ static void write_spec(const struct sl_attempt_spec *s, const char *nonce,
     if (s->checkpoint_dir != NULL) {
         pair(out, "checkpoint", s->checkpoint_dir);
     }
-    sl_cgroup_words(facts, nonce, l, out);
+    sl_cgroup_words(facts, nonce, &in_groups, out);
     for (size_t i = 0; s->argv[i] != NULL; i++) {
         pair(out, "arg", s->argv[i]);
     }
@@ -59,18 +71,25 @@ static void write_spec(const struct sl_attempt_spec *s, const char *nonce,
 }
 
 int sl_shim_spec_fd(const struct sl_attempt_spec *spec, const char *nonce,
-                    const struct sl_cgroup_facts *facts, struct sl_err *err)
+                    const struct sl_shim_world *world, struct sl_err *err)
 {
     _cleanup_(buf)
     struct sl_buf text = SL_BUF_INIT(SL_SHIM_SPEC_MAX);
-    write_spec(spec, nonce, facts, &text);
+    write_spec(spec, nonce, world->cgroups, &text);
+    int rc = 0;
+    if (spec->sandbox.level != SL_ISOLATION_NONE) {
+        rc = sl_sandbox_words(world->sandbox, spec, &text, err);
+        if (rc < 0) {
+            return rc;
+        }
+    }
     SL_ASSERT(!text.overflow); /* the checked spec is at most half of it */
     _cleanup_(close)
     int fd = memfd_create("sluice-spec", MFD_CLOEXEC);
     if (fd < 0) {
         return sl_err_errno(err, errno, "cannot create the shim's spec");
     }
-    int rc = sl_write_all(fd, text.ptr, text.len, err);
+    rc = sl_write_all(fd, text.ptr, text.len, err);
     if (rc < 0) {
         return sl_err_wrap(err, "cannot write the shim's spec");
     }

@@ -1,0 +1,31 @@
+/**
+ * The room's own parts.
+ */
+#ifndef SL_SANDBOX_PRIV_H
+#define SL_SANDBOX_PRIV_H
+
+#include <pthread.h>
+
+#include "core/aio/proc.h"
+#include "runners/sandbox/sandbox.h"
+
+struct sl_sandbox {
+    pthread_mutex_t lock; /* around the check; afterwards nothing changes */
+    bool checked, usable, no_nested;
+    int data_dirfd;
+    char *etc; /* absolute directory of the files that stand for the machine's own in /etc */
+    const char *search_path;
+    char program[SL_PROC_PATH_MAX];
+    char version[32];
+    char why_not[400];
+};
+
+/** The program and its options up to the attempt's own binds. */
+void sl_sandbox_put_base(const struct sl_sandbox *s, const struct sl_attempt_sandbox *box,
+                         const struct sl_attempt_limits *limits, struct sl_buf *out);
+/** What closes the root; the last options. */
+void sl_sandbox_put_end(struct sl_buf *out);
+/** One word for the program. */
+void sl_sandbox_put(struct sl_buf *out, const char *word);
+
+#endif
