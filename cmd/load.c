@@ -8,6 +8,7 @@
 
 #include "core/base/fs.h"
 #include "core/yaml/yaml.h"
+#include "pipelines/run/runtime.h"
 #include "pipelines/spec/spec.h"
 
 void sl_cmd_print_diags(const struct sl_cmd *c, const struct sl_diags *diags, FILE *to)
@@ -52,7 +53,8 @@ int sl_cmd_check_file(struct sl_cmd *c, const char *path, struct sl_diags *diags
     if (rc < 0) { /* -SL_EINVAL means diagnostics to the caller */
         return rc == -SL_EINVAL ? -SL_EIO : rc;
     }
-    return sl_spec_load(&source, &c->arena, diags, &spec);
+    rc = sl_spec_load(&source, &c->arena, diags, &spec);
+    return rc < 0 ? rc : sl_run_envs_lint(spec, source.data, &c->arena, diags);
 }
 
 /* ---- parameters ----------------------------------------------------------------------------------- */

@@ -6,7 +6,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "pipelines/env/env.h"
 #include "pipelines/run/query.h"
+#include "pipelines/run/runtime.h"
 #include "pipelines/run/snapshot.h"
 #include "pipelines/run/workspace.h"
 
@@ -19,6 +21,7 @@ struct preview {
     struct sl_arena arena;
     struct sl_arena scratch; /* of the step in hand: a plan of 100,000 steps must stay small */
     struct sl_snapshot code;
+    struct sl_run_env *envs;
     enum decision *decided;
     struct sl_artifact **outputs; /* of cached steps */
     int64_t counts[D_COUNT];
@@ -75,7 +78,8 @@ static const char *open_need(const struct preview *p, const struct sl_plan_step 
 {
     for (uint32_t i = 0; i < s->n_needs; i++) {
         enum decision d = p->decided[s->needs[i]];
-        if (d == D_RUN || d == D_WAITING) {
+        bool makes_env = p->l->plan->steps[s->needs[i]].spec->builds != NULL; /* known beforehand */
+        if (!makes_env && (d == D_RUN || d == D_WAITING)) {
             return p->l->plan->steps[s->needs[i]].key;
         }
     }
@@ -138,11 +142,31 @@ static void explain_run(struct preview *p, const struct sl_plan_step *s, const j
         return;
     }
     json_t *diff = sl_plan_diff_records(old, record);
+    sl_run_envs_explain(p->w->blobs, diff);
     sl_json_set_str(o, "compared_with", run);
     sl_json_set_str(o, "reason",
                     json_array_size(diff) > 0 ? "what goes into it differs"
                                               : "it left no result to reuse");
     json_object_set_new(o, "differences", diff);
+}
+
+/** A step that makes an environment: there already, or how it will be made. */
+static enum decision decide_env(struct preview *p, uint32_t step, json_t *o)
+{
+    const struct sl_run_env *env = &p->envs[p->l->plan->steps[step].group];
+    struct sl_digest key;
+    struct sl_cache_hit hit;
+    char hex[SL_DIGEST_HEX + 1];
+    json_auto_t *record = sl_run_env_key(env, &key);
+    sl_json_set_str(o, "cache_key", sl_digest_hex(&key, hex));
+    sl_json_set_str(o, "environment", sl_digest_hex(&env->digest, hex));
+    bool built = p->w->db != NULL && sl_cache_get(p->w->db, &key, &hit, NULL) == 0;
+    if (p->w->data_dir != NULL && sl_env_ready(p->w->data_dir, &env->digest)) {
+        return settle(o, D_CACHED, "the environment is there");
+    }
+    return settle(o, D_RUN,
+                  built ? "it was removed: it is installed again from stored wheels"
+                        : "it was never made");
 }
 
 static enum decision decide_process(struct preview *p, uint32_t step,
@@ -158,7 +182,9 @@ static enum decision decide_process(struct preview *p, uint32_t step,
     if (code_digest(p, s->spec, &code, &err) < 0) {
         return settle(o, D_ERROR, err.msg);
     }
-    if (sl_plan_cache_record(p->l->plan, step, bound, &code, &p->w->runtime, &record, &key) < 0) {
+    const struct sl_run_env *env = sl_run_env_of(p->l->plan->spec, p->envs, s->spec);
+    if (sl_plan_cache_record(p->l->plan, step, bound, &code,
+                             env != NULL ? &env->digest : &p->w->runtime, &record, &key) < 0) {
         return settle(o, D_RUN, "");
     }
     sl_json_set_str(o, "cache_key", sl_digest_hex(&key, hex));
@@ -214,7 +240,7 @@ static enum decision decide(struct preview *p, uint32_t step, json_t *o)
         return settle(o, D_WAITING,
                       "for the gate's question: it runs when the champion lacks these numbers");
     }
-    return decide_bound(p, step, o);
+    return s->spec->builds != NULL ? decide_env(p, step, o) : decide_bound(p, step, o);
 }
 
 /* ---- all ------------------------------------------------------------------------------------------ */
@@ -251,6 +277,14 @@ int sl_preview(const struct sl_loaded *l, const struct sl_preview_world *w, sl_p
     }
     sl_arena_init(&p.arena, 0);
     sl_arena_init(&p.scratch, 0);
+    const struct sl_run_envs_world world = {.blobs = w->blobs, .data = w->data_dir};
+    rc = sl_run_envs_resolve(l->plan->spec, &p.code.manifest, &world, &p.arena, &p.envs, err);
+    rc = rc < 0 ? rc : sl_run_envs_store(l->plan->spec, p.envs, w->blobs, err);
+    if (rc < 0) {
+        sl_snapshot_release(&p.code);
+        sl_arena_release(&p.arena);
+        return rc;
+    }
     p.decided = SL_ARENA_ARRAY(&p.arena, enum decision, l->plan->n_steps + 1U);
     p.outputs = SL_ARENA_ARRAY(&p.arena, struct sl_artifact *, l->plan->n_steps + 1U);
     p.world = (struct sl_plan_world){.step_status = step_status,

@@ -412,6 +412,7 @@ static int explain_run(const struct sl_query *q, const json_t *run, const json_t
         rc = 0;
     } else if (rc == 0) {
         json_t *diff = sl_plan_diff_records(old, record);
+        sl_run_envs_explain(q->blobs, diff);
         sl_json_set_str(out, "compared_with", old_run);
         sl_json_set_str(
             out, "text",

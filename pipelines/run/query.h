@@ -9,6 +9,7 @@
 
 #include "core/blob/blob.h"
 #include "pipelines/run/run_store.h"
+#include "pipelines/run/runtime.h"
 
 #define SL_QUERY_RUNS_MAX     1000 /* runs in one answer */
 #define SL_QUERY_RUNS_DEFAULT 20

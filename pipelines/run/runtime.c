@@ -3,11 +3,13 @@
 
 #include "pipelines/run/runtime.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <stdlib.h>
 
 #include "core/base/fs.h"
 #include "pipelines/env/env.h"
+#include "pipelines/run/workspace.h"
 
 /* ---- lock files ----------------------------------------------------------------------------------- */
 
@@ -253,6 +255,35 @@ void sl_run_envs_explain(struct sl_blob_store *blobs, json_t *diff)
 
 /* ---- lint ----------------------------------------------------------------------------------------- */
 
+/** A file beside the one that is missing, with a name like it; caller frees. NULL: none. */
+static char *like_it(int rootfd, const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    _cleanup_(free)
+    char *dir = slash != NULL ? sl_strndup(path, (size_t)(slash - path)) : sl_strdup(".");
+    int fd = sl_openat_beneath(rootfd, dir, O_RDONLY | O_DIRECTORY, 0, NULL);
+    DIR *d = fd >= 0 ? fdopendir(fd) : NULL;
+    SL_VEC(char *) names = {0};
+    if (d == NULL) {
+        sl_cleanup_close(&fd);
+        return NULL;
+    }
+    for (const struct dirent *e = readdir(d); e != NULL && names.n < 10000; e = readdir(d)) {
+        sl_vec_push(&names, sl_strdup(e->d_name));
+    }
+    (void)closedir(d);
+    const char *near =
+        sl_nearest(slash != NULL ? slash + 1 : path, (const char *const *)names.items, names.n);
+    char *found = near == NULL    ? NULL
+                  : slash != NULL ? sl_asprintf("%s/%s", dir, near)
+                                  : sl_strdup(near);
+    for (size_t i = 0; i < names.n; i++) {
+        free(names.items[i]);
+    }
+    sl_vec_free(&names);
+    return found;
+}
+
 static void lint_one(const struct sl_runtime *r, int rootfd, struct sl_arena *a,
                      struct sl_diags *diags)
 {
@@ -262,10 +293,13 @@ static void lint_one(const struct sl_runtime *r, int rootfd, struct sl_arena *a,
     struct sl_lock lock;
     int rc = sl_read_file_at(rootfd, r->venv, SL_LOCK_BYTES_MAX, &text, &err);
     if (rc < 0) {
+        _cleanup_(free)
+        char *near = rc == -SL_ENOTFOUND ? like_it(rootfd, r->venv) : NULL;
         sl_diag_add(diags, SL_SEV_ERROR, r->loc, (struct sl_str){0}, NULL,
-                    rc == -SL_ENOTFOUND ? "no lock file '%s' below the root of the code"
-                                        : "lock file '%s' cannot be read",
-                    r->venv);
+                    "lock file '%s' %s%s%s%s", r->venv,
+                    rc == -SL_ENOTFOUND ? "is not below the root of the code" : "cannot be read",
+                    near != NULL ? "; did you mean '" : "", near != NULL ? near : "",
+                    near != NULL ? "'?" : "");
         return;
     }
     SL_IGNORE(sl_lock_read(r->venv, (struct sl_str){sl_buf_str(&text), text.len}, a, diags, &lock));
@@ -282,12 +316,26 @@ static bool linted(const struct sl_spec *spec, size_t n, const char *venv)
     return false;
 }
 
-int sl_run_envs_lint(const struct sl_spec *spec, const char *root, struct sl_arena *a,
+/** The root of the code: where the data directory of a work tree would be made. */
+static int open_root(const char *dir)
+{
+    _cleanup_(free)
+    char *real = realpath(dir, NULL);
+    if (real == NULL) {
+        return -1;
+    }
+    _cleanup_(free)
+    char *data = sl_workspace_default_path(real);
+    *strrchr(data, '/') = '\0';
+    return sl_opendir_at(AT_FDCWD, data[0] != '\0' ? data : "/", NULL);
+}
+
+int sl_run_envs_lint(const struct sl_spec *spec, const char *dir, struct sl_arena *a,
                      struct sl_diags *diags)
 {
     size_t before = diags->n_errors;
     _cleanup_(close)
-    int rootfd = sl_opendir_at(AT_FDCWD, root, NULL);
+    int rootfd = open_root(dir);
     for (size_t i = 0; rootfd >= 0 && i < spec->n_steps; i++) {
         const struct sl_runtime *r = &spec->steps[i].runtime;
         if (r->kind == SL_RUNTIME_VENV && !linted(spec, i, r->venv)) {

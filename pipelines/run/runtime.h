@@ -54,8 +54,13 @@ json_t *sl_run_env_key(const struct sl_run_env *env, struct sl_digest *ret_key);
  * "runtime.packages.numpy" and so on, where both records are stored. */
 void sl_run_envs_explain(struct sl_blob_store *blobs, json_t *diff);
 
-/** Checks the lock files that steps name, as they lie below the root of the code: for lint. Problems go to diags. */
-int sl_run_envs_lint(const struct sl_spec *spec, const char *root, struct sl_arena *a,
-                     struct sl_diags *diags);
+/**
+ * Checks the lock files that steps name as they lie now, so that their problems are told with their places.
+ *
+ * @param dir  directory of the pipeline file; the root of the code is the git work tree around it, or itself
+ * @return 0; -SL_EINVAL with diags
+ */
+int sl_run_envs_lint(const struct sl_spec *spec, const char *dir, struct sl_arena *a,
+                     struct sl_diags *diags) SL_MUST_CHECK;
 
 #endif

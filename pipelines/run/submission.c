@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "core/base/fs.h"
+#include "pipelines/run/runtime.h"
 #include "pipelines/run/snapshot.h"
 
 #define PIPELINE_BYTES_MAX ((size_t)4 << 20)
@@ -70,6 +71,7 @@ int sl_pipeline_load(const char *path, const struct sl_param_arg *args, size_t n
     rc = sl_spec_load(&source, a, diags, &l.spec);
     rc = rc < 0 ? rc : sl_plan_params(l.spec, args, n_args, a, diags, &params);
     l.params = params;
+    rc = rc < 0 ? rc : sl_run_envs_lint(l.spec, l.base_dir, a, diags);
     rc = rc < 0 ? rc : sl_plan_build(l.spec, params, a, diags, &l.plan);
     if (rc < 0) {
         sl_loaded_release(&l);
