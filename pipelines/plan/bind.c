@@ -316,6 +316,8 @@ static int bind_all(struct binder *b, struct sl_bound_step *ret, struct sl_err *
         rc = bind_gate(b, ret, err);
     } else if (s->action == SL_ACT_DEPLOY) {
         rc = version(b, s->deploy.model, SL_ENT_MODEL, "model", &ret->candidate, err);
+    } else if (s->action == SL_ACT_APPROVAL && s->approval.candidate != NULL) {
+        rc = version(b, s->approval.candidate, SL_ENT_MODEL, "candidate", &ret->candidate, err);
     }
     rc = rc < 0 ? rc : bind_inputs(b, ret, err);
     if (rc == 0 && ret->has_champion && b->p->is_champion_eval) {

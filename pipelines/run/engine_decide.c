@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "core/track/track.h"
+#include "pipelines/run/vote.h"
 
 struct deciding {
     struct sl_work work;
@@ -263,6 +264,39 @@ static bool light(const struct deciding *x)
            files + code->n_files <= ENG_AHEAD_FILES_MAX;
 }
 
+/** A step of the run that is retried was lost from sight, and somebody said that its effect happened. */
+static bool decided_by_people(struct deciding *x, struct sl_db *db)
+{
+    const struct sl_plan_step *p = &x->run->core.plan->steps[x->step];
+    struct sl_run_decided decided;
+    struct sl_err err = SL_ERR_INIT;
+    if (x->run->record.retry_of == NULL || !p->spec->effects_external) {
+        return false;
+    }
+    if (sl_run_decided(db, x->run->record.retry_of, p->key, &x->arena, &decided, &err) < 0) {
+        fail(x, &err);
+        return true;
+    }
+    if (decided.what != SL_DECIDED_HAPPENED) {
+        return false; /* it did not happen, or retrying it is the decision */
+    }
+    x->d.kind = SL_DECIDE_DONE;
+    x->d.unchanged = true;
+    snprintf(x->d.reason, sizeof(x->d.reason), "its effect happened in the run before (%.200s)",
+             decided.by);
+    for (size_t i = 0; i < p->spec->n_outputs; i++) {
+        if (!p->spec->outputs[i].optional && !p->spec->outputs[i].metrics) {
+            x->d.kind = SL_DECIDE_FAIL;
+            snprintf(x->d.reason, sizeof(x->d.reason),
+                     "its effect happened in the run before (%.150s), but its output '%.60s' is "
+                     "lost",
+                     decided.by, p->spec->outputs[i].name);
+            break;
+        }
+    }
+    return true;
+}
+
 static void decide_with(struct deciding *x, struct sl_db *db)
 {
     const struct sl_plan_step *p = &x->run->core.plan->steps[x->step];
@@ -285,6 +319,15 @@ static void decide_with(struct deciding *x, struct sl_db *db)
         return;
     }
     x->d.kind = SL_DECIDE_RUN;
+    if (p->spec->action == SL_ACT_APPROVAL) {
+        if (eng_approval_decide(x->run, x->step, x->bound, db, &x->d, &err) < 0) {
+            fail(x, &err);
+        }
+        return;
+    }
+    if (decided_by_people(x, db)) {
+        return;
+    }
     if (p->spec->action == SL_ACT_RUN || p->spec->action == SL_ACT_COMMAND) {
         make_key(x);
         if (!p->is_champion_eval) { /* its numbers are what is missing: a hit would not bring them */

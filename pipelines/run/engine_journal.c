@@ -10,6 +10,7 @@
 #include "core/audit/audit.h"
 #include "core/bus/bus.h"
 #include "core/lineage/lineage.h"
+#include "pipelines/steps/approval.h"
 
 struct eng_write {
     struct sl_db_write w;
@@ -200,6 +201,9 @@ static int apply_step(struct sl_db *db, const struct sl_jentry *e, struct sl_err
     }
     if (rc == 0 && fills_cache(e)) {
         rc = sl_cache_put(db, &e->key, e->run->id, e->step, e->ts_ms, err);
+    }
+    if (rc == 0 && e->from == SL_STEP_AWAITING && e->to == SL_STEP_CANCELLED) {
+        rc = sl_approval_withdraw(db, e->run->id, p->key, e->reason, e->ts_ms, err);
     }
     json_t *payload = json_pack(
         "{s:s, s:s, s:s, s:i}", "from", sl_sm_name(&sl_step_machine, e->from), "to",

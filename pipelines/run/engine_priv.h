@@ -11,6 +11,7 @@
  *   engine_runtime.c environments: made by their steps, used by others
  *   engine_collect.c outputs, metrics and evaluations of an ended attempt
  *   engine_action.c gate, deploy, rollback
+ *   engine_approval.c steps that ask people
  *   engine_limits.c limits of groups of runs
  *   engine_notify.c messages to people
  *   engine_journal.c the batch as rows, events, audit and lineage
@@ -65,7 +66,7 @@ struct eng_bound {
     struct sl_arena arena;
     struct sl_bound_step step;
     struct sl_digest wheels; /* of an environment step: content to install from; zero: fetch it */
-    json_t *message; /* of a notify step; else NULL */
+    json_t *message;         /* of a notify step; else NULL */
 };
 void eng_bound_free(struct eng_bound *b);
 
@@ -118,6 +119,9 @@ char *eng_attempt_dir(const struct sl_engine *e, const char *run_id, const char 
 void eng_decide(void *data, struct sl_core_run *r, uint32_t step);
 /** Whether the step may be served from the cache, and by an identical step in flight. */
 bool eng_cacheable(const struct eng_run *r, const struct sl_plan_step *p);
+/** A step that asks people: asks, or tells how its request stands. Thread: read lane; writes. */
+int eng_approval_decide(struct eng_run *r, uint32_t step, const struct eng_bound *b,
+                        struct sl_db *db, struct sl_decision *d, struct sl_err *err) SL_MUST_CHECK;
 void eng_start(void *data, struct sl_core_attempt *a);
 void eng_go(void *data, struct sl_core_attempt *a);
 void eng_discard(void *data, struct sl_core_attempt *a);

@@ -208,18 +208,29 @@ int sl_approval_time_out(struct sl_db *db, struct sl_approval_row *row, int64_t 
     return sl_approval_end(db, row, &m, err);
 }
 
-int sl_approval_void(struct sl_db *db, struct sl_approval_row *row, const char *changed,
+int sl_approval_void(struct sl_db *db, struct sl_approval_row *row, const char *reason,
                      int64_t now_ms, struct sl_err *err)
 {
-    _cleanup_(free)
-    char *reason = sl_asprintf("%s changed", changed);
     struct sl_approval_move m = {.to = SL_APPROVAL_VOID,
                                  .act = SL_ACT_APPROVAL_VOID,
                                  .actor = &engine,
                                  .reason = reason,
                                  .now_ms = now_ms};
-    int rc = sl_approval_end(db, row, &m, err);
-    row->reason = "";
+    return sl_approval_end(db, row, &m, err);
+}
+
+int sl_approval_withdraw(struct sl_db *db, const char *run_id, const char *step_key,
+                         const char *reason, int64_t now_ms, struct sl_err *err)
+{
+    struct sl_approval_row row;
+    struct sl_arena a;
+    bool found = false;
+    sl_arena_init(&a, 0);
+    int rc = sl_approval_row_latest(db, run_id, step_key, &a, &row, &found, err);
+    if (rc == 0 && found && row.state == SL_APPROVAL_OPEN) {
+        rc = sl_approval_void(db, &row, reason, now_ms, err);
+    }
+    sl_arena_release(&a);
     return rc;
 }
 
@@ -339,7 +350,7 @@ static int own(struct sl_db *db, const struct sl_approval_ask *ask, struct sl_ar
         *ret_found = false; /* it was voided by a vote: ask anew */
     } else if (changed != NULL &&
                (row->state == SL_APPROVAL_OPEN || row->state == SL_APPROVAL_APPROVED)) {
-        rc = sl_approval_void(db, row, changed, ask->now_ms, err);
+        rc = sl_approval_void(db, row, sl_arena_printf(a, "%s changed", changed), ask->now_ms, err);
         *ret_found = false;
     } else if (row->state == SL_APPROVAL_OPEN && row->deadline_ms != 0 &&
                ask->now_ms >= row->deadline_ms) {

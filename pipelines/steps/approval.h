@@ -160,6 +160,14 @@ struct sl_approval_vote {
     int64_t now_ms;
 };
 
+/** What the latest request of a step is bound to, texts in `a`. -SL_ENOTFOUND when it asked for nothing. */
+int sl_approval_bound_of(struct sl_db *db, const char *run_id, const char *step_key,
+                         struct sl_arena *a, struct sl_approval_bound *ret, struct sl_err *err)
+    SL_MUST_CHECK;
+/** The step no longer asks (it was cancelled): its open request, if any, is void. */
+int sl_approval_withdraw(struct sl_db *db, const char *run_id, const char *step_key,
+                         const char *reason, int64_t now_ms, struct sl_err *err) SL_MUST_CHECK;
+
 struct sl_approval_voted {
     enum sl_approval_ruling ruling;
     struct sl_approval_status now;

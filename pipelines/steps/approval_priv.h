@@ -67,7 +67,7 @@ int sl_approval_end(struct sl_db *db, struct sl_approval_row *row, const struct 
 /** Closes an open request whose time is over, as its rule says. */
 int sl_approval_time_out(struct sl_db *db, struct sl_approval_row *row, int64_t now_ms,
                          struct sl_err *err) SL_MUST_CHECK;
-int sl_approval_void(struct sl_db *db, struct sl_approval_row *row, const char *changed,
+int sl_approval_void(struct sl_db *db, struct sl_approval_row *row, const char *reason,
                      int64_t now_ms, struct sl_err *err) SL_MUST_CHECK;
 
 /* approval_facts.c: in the caller's transaction */

@@ -140,6 +140,22 @@ int sl_approval_row_latest(struct sl_db *db, const char *run_id, const char *ste
     return rc > 0 ? sl_approval_row_fill(db, &rows, a, ret, err) : 0;
 }
 
+int sl_approval_bound_of(struct sl_db *db, const char *run_id, const char *step_key,
+                         struct sl_arena *a, struct sl_approval_bound *ret, struct sl_err *err)
+{
+    struct sl_approval_row row;
+    bool found = false;
+    int rc = sl_approval_row_latest(db, run_id, step_key, a, &row, &found, err);
+    if (rc == 0 && !found) {
+        rc = sl_err_set(err, SL_ENOTFOUND, "step %.100s of that run asked for no approval",
+                        step_key);
+    }
+    if (rc == 0) {
+        *ret = row.bound;
+    }
+    return rc;
+}
+
 void sl_approval_fill_status(const struct sl_approval_row *row, struct sl_approval_status *ret)
 {
     struct sl_approval_status s = {.state = row->state,

@@ -163,7 +163,8 @@ static int count_it(struct voting *x, enum sl_approval_ruling ruling, struct sl_
                : sl_approval_fact_vote(x->db, &x->row, x->id.id, v->approve, v->now_ms, index, err);
 }
 
-static int deny_it(struct voting *x, enum sl_approval_ruling ruling, struct sl_err *err)
+static int deny_it(struct voting *x, enum sl_approval_ruling ruling, struct sl_arena *a,
+                   struct sl_err *err)
 {
     const struct sl_approval_move m = {.act = SL_ACT_APPROVAL_DENIED,
                                        .actor = &x->actor,
@@ -171,7 +172,8 @@ static int deny_it(struct voting *x, enum sl_approval_ruling ruling, struct sl_e
                                        .now_ms = x->v->now_ms};
     int rc = sl_approval_fact_audit(x->db, &x->row, &m, NULL, err);
     if (rc == 0 && ruling == SL_RULING_VOID) {
-        rc = sl_approval_void(x->db, &x->row, x->changed, x->v->now_ms, err);
+        rc = sl_approval_void(x->db, &x->row, sl_arena_printf(a, "%s changed", x->changed),
+                              x->v->now_ms, err);
     } else if (rc == 0 && ruling == SL_RULING_EXPIRED) {
         rc = sl_approval_time_out(x->db, &x->row, x->v->now_ms, err);
     }
@@ -201,7 +203,7 @@ static int vote(struct voting *x, struct sl_arena *a, struct sl_approval_voted *
     put_text(x, r.ruling, r.given, &text);
     (void)snprintf(r.text, sizeof(r.text), "%s", sl_buf_str(&text));
     sl_buf_release(&text);
-    rc = counts ? count_it(x, r.ruling, err) : deny_it(x, r.ruling, err);
+    rc = counts ? count_it(x, r.ruling, err) : deny_it(x, r.ruling, a, err);
     if (rc == 0) {
         sl_approval_fill_status(&x->row, &r.now);
         *ret = r;
