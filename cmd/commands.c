@@ -35,9 +35,17 @@
     {                                                                                              \
         "down", 0, NULL, "what came from it"                                                       \
     }
+#define OPT_DRY_RUN                                                                                \
+    {                                                                                              \
+        "dry-run", 0, NULL, "say what would go and why, remove nothing"                            \
+    }
 #define OPT_EXCLUDE                                                                                \
     {                                                                                              \
         "exclude", 0, "PATTERN", "leave out what matches (repeatable)"                             \
+    }
+#define OPT_FILE                                                                                   \
+    {                                                                                              \
+        "file", 0, "FILE", "read the value from this file, as it is"                               \
     }
 #define OPT_FOLLOW                                                                                 \
     {                                                                                              \
@@ -55,6 +63,10 @@
     {                                                                                              \
         "man", 0, NULL, "the manual page's source"                                                 \
     }
+#define OPT_MASTER                                                                                 \
+    {                                                                                              \
+        "master", 0, NULL, "encrypt all secrets under a new master key"                            \
+    }
 #define OPT_MESSAGE                                                                                \
     {                                                                                              \
         "message", 'm', "TEXT", "why, kept with the version"                                       \
@@ -66,6 +78,10 @@
 #define OPT_OFFSET                                                                                 \
     {                                                                                              \
         "offset", 0, "N", "leave out the newest N"                                                 \
+    }
+#define OPT_OLDER                                                                                  \
+    {                                                                                              \
+        "older", 0, "TIME", "what was not used for so long, like 12h or 30d (default 30d)"         \
     }
 #define OPT_ONLY                                                                                   \
     {                                                                                              \

@@ -69,17 +69,19 @@ static int list_versions(struct sl_db *db, const char *project, const char *name
                                 "WHERE project = ? AND name = ? ORDER BY version DESC"),
                          "ss", project, name);
     while (rc == 0 && (rc = sl_rows_next(&rows, err)) > 0) {
+        _cleanup_(free)
+        char *who = NULL;
+        rc = sl_audit_principal_name(db, sl_rows_str(&rows, 3), &who, err);
         json_t *o = json_object();
         sl_json_set_i64(o, "version", sl_rows_i64(&rows, 0));
         sl_json_set_str(o, "state", sl_rows_str(&rows, 1));
         sl_json_set_i64(o, "created_ms", sl_rows_i64(&rows, 2));
-        sl_json_set_str(o, "by", sl_rows_str(&rows, 3));
+        sl_json_set_str(o, "by", who);
         if (json_array_size(list) == 0) {
             sl_json_set_i64(secret, "set_ms", sl_rows_i64(&rows, 2));
-            sl_json_set_str(secret, "by", sl_rows_str(&rows, 3));
+            sl_json_set_str(secret, "by", who);
         }
         (void)json_array_append_new(list, o);
-        rc = 0;
     }
     return rc;
 }

@@ -85,7 +85,6 @@ int sl_secret_unseal(const struct sl_secret_key *key, const char *sealed_hex,
 struct sl_secret_by {
     const char *project;
     struct sl_actor actor;
-    const char *actor_name; /* shown by ls */
     int64_t ts_ms;
 };
 
@@ -111,7 +110,8 @@ int sl_secret_put(struct sl_db *db, const struct sl_secret_key *key, const struc
 /** Erases every version; name and history stay listed in the audit log only. -SL_ENOTFOUND with the nearest. */
 int sl_secret_remove(struct sl_db *db, const struct sl_secret_by *by, const char *name,
                      struct sl_err *err) SL_MUST_CHECK;
-/** [{name, version, versions: [{version, state, created_ms, by}], created_ms, by, used_ms, used_run}], by name.
+/** [{name, version, versions: [{version, state, created_ms, by}], created_ms, set_ms, by, used_ms, used_run}], by
+ * name.
  * Never a value. New reference. */
 int sl_secret_list(struct sl_db *db, const char *project, json_t **ret, struct sl_err *err)
     SL_MUST_CHECK;

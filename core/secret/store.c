@@ -162,7 +162,7 @@ static int add_version(struct sl_db *db, const struct sl_secret_key *key,
                              SL_SQL("INSERT INTO secret_version(project, name, version, state, "
                                     "created_ms, created_by) VALUES(?, ?, ?, 'current', ?, ?)"),
                              "ssiis", place->project, place->name, place->version, by->ts_ms,
-                             by->actor_name);
+                             by->actor.id);
     if (rc == 0) {
         sl_secret_encrypt(key, place, value, &row);
         rc = sl_secret_store_row(db, place, &row, err);
