@@ -195,6 +195,26 @@ static void put_words(const char *family, struct sl_buf *out)
     }
 }
 
+#define FAMILY_MAX 32
+
+/** Whether the i-th command is the first of several with one first word; `out` gets that word. */
+static bool begins_family(size_t i, char out[FAMILY_MAX])
+{
+    const char *name = sl_commands[i].name;
+    const char *blank = strchr(name, ' ');
+    if (blank == NULL || sl_commands[i].group == SL_GROUP_HIDDEN) {
+        return false;
+    }
+    snprintf(out, FAMILY_MAX, "%.*s", (int)(blank - name), name);
+    for (size_t k = 0; k < i; k++) {
+        if (sl_commands[k].group != SL_GROUP_HIDDEN &&
+            strncmp(sl_commands[k].name, name, (size_t)(blank - name) + 1) == 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static void completion_bash(struct sl_buf *out)
 {
     sl_buf_puts(out, "# bash completion for sluice\n_sluice() {\n"
@@ -212,11 +232,13 @@ static void completion_bash(struct sl_buf *out)
             sl_buf_puts(out, "\" ;;\n");
         }
     }
-    static const char *const families[] = {"artifact", "audit", "data", "model"};
-    for (size_t i = 0; i < SL_LEN(families); i++) {
-        sl_buf_printf(out, "        \"%s \"*) words=\"", families[i]);
-        put_words(families[i], out);
-        sl_buf_puts(out, "\" ;;\n");
+    char family[FAMILY_MAX];
+    for (size_t i = 0; i < sl_n_commands; i++) {
+        if (begins_family(i, family)) {
+            sl_buf_printf(out, "        \"%s \"*) words=\"", family);
+            put_words(family, out);
+            sl_buf_puts(out, "\" ;;\n");
+        }
     }
     sl_buf_puts(out, "        esac\n    fi\n"
                      "    mapfile -t COMPREPLY < <(compgen -W \"$words\" -- \"$word\"; [ "
@@ -248,11 +270,13 @@ static void completion_zsh(struct sl_buf *out)
             sl_buf_puts(out, "; _files; return } ;|\n");
         }
     }
-    static const char *const families[] = {"artifact", "audit", "data", "model"};
-    for (size_t i = 0; i < SL_LEN(families); i++) {
-        sl_buf_printf(out, "    \"%s \"*) (( CURRENT == 3 )) && { compadd -- ", families[i]);
-        put_words(families[i], out);
-        sl_buf_puts(out, "; return } ;|\n");
+    char family[FAMILY_MAX];
+    for (size_t i = 0; i < sl_n_commands; i++) {
+        if (begins_family(i, family)) {
+            sl_buf_printf(out, "    \"%s \"*) (( CURRENT == 3 )) && { compadd -- ", family);
+            put_words(family, out);
+            sl_buf_puts(out, "; return } ;|\n");
+        }
     }
     sl_buf_puts(out, "    esac\n    (( CURRENT == 2 )) && compadd -- ");
     put_words(NULL, out);

@@ -51,31 +51,57 @@ static int split_path(const char *path, struct sl_loaded *l, struct sl_err *err)
     return 0;
 }
 
+struct loading {
+    const struct sl_param_arg *args;
+    size_t n_args;
+    struct sl_arena *a;
+    struct sl_diags *diags;
+};
+
+/** Checks and expands; l has its two names. */
+static int load_text(const struct loading *x, struct sl_str text, struct sl_loaded *l)
+{
+    struct sl_arena *a = x->a;
+    struct sl_param_value *params = NULL;
+    struct sl_spec_source source = {.file = sl_arena_strdup(a, l->main_name),
+                                    .text = text,
+                                    .read = read_include,
+                                    .data = sl_arena_strdup(a, l->base_dir)};
+    int rc = sl_spec_load(&source, a, x->diags, &l->spec);
+    rc = rc < 0 ? rc : sl_plan_params(l->spec, x->args, x->n_args, a, x->diags, &params);
+    l->params = params;
+    rc = rc < 0 ? rc : sl_run_envs_lint(l->spec, l->base_dir, a, x->diags);
+    return rc < 0 ? rc : sl_plan_build(l->spec, params, a, x->diags, &l->plan);
+}
+
 int sl_pipeline_load(const char *path, const struct sl_param_arg *args, size_t n_args,
                      struct sl_arena *a, struct sl_diags *diags, struct sl_loaded *ret,
                      struct sl_err *err)
 {
     struct sl_loaded l = {0};
     struct sl_str text;
-    struct sl_param_value *params = NULL;
+    const struct loading x = {args, n_args, a, diags};
     int rc = read_text(path, a, &text, err);
     rc = rc < 0 ? rc : split_path(path, &l, err);
+    if (rc == 0 && load_text(&x, text, &l) < 0) {
+        rc = sl_err_set(err, SL_EINVAL, "%s has errors", path);
+    }
     if (rc < 0) {
         sl_loaded_release(&l);
         return rc;
     }
-    struct sl_spec_source source = {.file = sl_arena_strdup(a, l.main_name),
-                                    .text = text,
-                                    .read = read_include,
-                                    .data = sl_arena_strdup(a, l.base_dir)};
-    rc = sl_spec_load(&source, a, diags, &l.spec);
-    rc = rc < 0 ? rc : sl_plan_params(l.spec, args, n_args, a, diags, &params);
-    l.params = params;
-    rc = rc < 0 ? rc : sl_run_envs_lint(l.spec, l.base_dir, a, diags);
-    rc = rc < 0 ? rc : sl_plan_build(l.spec, params, a, diags, &l.plan);
-    if (rc < 0) {
+    *ret = l;
+    return 0;
+}
+
+int sl_pipeline_load_text(const char *dir, const char *name, const char *text, struct sl_arena *a,
+                          struct sl_diags *diags, struct sl_loaded *ret, struct sl_err *err)
+{
+    struct sl_loaded l = {.base_dir = sl_strdup(dir), .main_name = sl_strdup(name)};
+    const struct loading x = {NULL, 0, a, diags};
+    if (load_text(&x, sl_str_c(text), &l) < 0) {
         sl_loaded_release(&l);
-        return sl_err_set(err, SL_EINVAL, "%s has errors", path);
+        return sl_err_set(err, SL_EINVAL, "%s has errors", name);
     }
     *ret = l;
     return 0;

@@ -32,6 +32,10 @@ struct sl_loaded {
 int sl_pipeline_load(const char *path, const struct sl_param_arg *args, size_t n_args,
                      struct sl_arena *a, struct sl_diags *diags, struct sl_loaded *ret,
                      struct sl_err *err) SL_MUST_CHECK;
+/** The same for a text that is in no file; `dir` is where it would lie. */
+int sl_pipeline_load_text(const char *dir, const char *name, const char *text, struct sl_arena *a,
+                          struct sl_diags *diags, struct sl_loaded *ret, struct sl_err *err)
+    SL_MUST_CHECK;
 void sl_loaded_release(struct sl_loaded *l);
 
 struct sl_submission_opts {
