@@ -137,6 +137,9 @@ static json_t *probe(struct sl_cmd *c, const struct sl_runner_ops *ops)
     int rc = fd < 0 ? fd : sl_loop_new(&loop, &err);
     struct sl_runner_config config = {.loop = loop, .data_dirfd = fd, .data_dir = c->data_path};
     rc = rc < 0 ? rc : ops->open(&config, &runner, &err);
+    struct sl_err why = SL_ERR_INIT; /* asked for, so that the facts hold the answer */
+    int strict = rc < 0 ? rc : sl_runner_can_isolate(runner, SL_ISOLATION_STRICT, &why);
+    (void)strict;
     rc = rc < 0 ? rc : ops->probe(runner, &facts, &err);
     if (rc < 0) {
         facts = json_pack("{s:s}", "error", err.msg);

@@ -134,6 +134,9 @@ static void make_key(struct deciding *x)
                                   &record, &x->d.key);
     }
     if (rc == 0) {
+        eng_sandbox_key(r, x->step, record, &x->d.key);
+    }
+    if (rc == 0) {
         x->d.key_record = sl_json_canonical(record);
         x->d.has_key = true;
         x->d.share = eng_cacheable(r, &r->core.plan->steps[x->step]);

@@ -109,6 +109,11 @@ static int link_start(struct sl_db *db, const struct sl_jentry *e, struct sl_err
              r->core.plan->steps[e->step].key);
     struct sl_lineage_node node = {
         .ref = {SL_NODE_STEP_EXECUTION, id}, .name = name, .ts_ms = e->ts_ms};
+    const char *isolation = eng_attempt_of(e->att)->proc.identity.isolation;
+    json_auto_t *attrs = sl_starts_with(isolation, sl_isolation_name(SL_ISOLATION_STRICT))
+                             ? json_pack("{s:s}", "isolation", isolation)
+                             : NULL; /* none is not worth a fact */
+    node.attrs = attrs;
     struct sl_lineage_edge part = {.from = node.ref,
                                    .to = {SL_NODE_RUN, r->record.id},
                                    .kind = SL_EDGE_PART_OF,

@@ -11,6 +11,7 @@
  *   engine_runtime.c environments: made by their steps, used by others
  *   engine_collect.c outputs, metrics and evaluations of an ended attempt
  *   engine_action.c gate, deploy, rollback
+ *   engine_sandbox.c isolation of steps
  *   engine_approval.c steps that ask people
  *   engine_limits.c limits of groups of runs
  *   engine_notify.c messages to people
@@ -82,6 +83,7 @@ struct eng_run {
     struct sl_manifest *code_of; /* per spec step with its own `code:`; else unsealed */
     struct eng_bound **bound;    /* per plan step */
     bool no_cache;
+    struct sl_sandbox_spec least_sandbox; /* what the project demanded when it was submitted */
     atomic_int
         so_far; /* enum sl_run_state that it would end in now: written on the loop, read on lanes */
 };
@@ -91,6 +93,14 @@ const struct sl_manifest *eng_run_code(const struct eng_run *r, uint32_t step);
 void eng_run_free(struct eng_run *r);
 /** Versions that steps name literally exist, or the run makes them. -SL_ENOTFOUND naming step and input. */
 int eng_check_inputs(const struct eng_run *r, struct sl_err *err) SL_MUST_CHECK;
+
+/** Isolation. check: reads the project's policy and refuses (-SL_EREFUSED) what this machine cannot do. */
+int eng_check_sandbox(struct eng_run *r, struct sl_err *err) SL_MUST_CHECK;
+/** The policy as a run's fact, NULL when there is none; and back. */
+json_t *eng_sandbox_policy_json(const struct eng_run *r);
+void eng_sandbox_policy_restore(struct eng_run *r, const json_t *policy);
+/** Adds a shut-in step's isolation to its cache record. */
+void eng_sandbox_key(const struct eng_run *r, uint32_t step, json_t *record, struct sl_digest *key);
 /** Takes up every unfinished run. Before the loop runs. */
 int eng_restore_all(struct sl_engine *e, struct sl_err *err) SL_MUST_CHECK;
 
@@ -166,6 +176,11 @@ void eng_notify_decide(struct eng_run *r, uint32_t step, const struct sl_plan_wo
 /** In that transaction: the message as one event, which is delivered later. */
 int eng_notify_record(struct sl_db *db, const struct sl_jentry *e, struct sl_err *err)
     SL_MUST_CHECK;
+
+/** Limits and isolation of the attempt, into ea->arena. */
+void eng_sandbox_fill(struct eng_attempt *ea, struct sl_attempt_spec *spec);
+/** What a shut-in step cannot make by itself. */
+int eng_sandbox_prepare(const struct eng_attempt *ea, int dirfd, struct sl_err *err) SL_MUST_CHECK;
 
 /** Actions on the act lane. */
 void eng_action_go(struct eng_attempt *ea);

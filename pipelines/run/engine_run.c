@@ -177,6 +177,10 @@ static int fill_record(struct eng_run *r, const json_t *q, struct sl_err *err)
         json_pack("{s:O, s:O, s:O, s:b}", "hardware", e->hardware, "runtime", e->runtime, "runner",
                   e->runner_facts, "no_cache", sl_json_bool(q, "no_cache", false));
     json_object_set_new(facts, "runtimes", sl_run_envs_json(r->spec, r->envs));
+    json_t *policy = eng_sandbox_policy_json(r);
+    if (policy != NULL) {
+        json_object_set_new(facts, "sandbox", policy);
+    }
     _cleanup_(free)
     char *params_text = sl_json_canonical(params);
     _cleanup_(free)
@@ -296,6 +300,7 @@ static void submit_fn(struct sl_work *work)
     }
     s->rc = s->rc < 0 ? s->rc : sl_sched_check(&sub->e->caps, r->core.plan, &s->err);
     s->rc = s->rc < 0 ? s->rc : eng_check_inputs(r, &s->err);
+    s->rc = s->rc < 0 ? s->rc : eng_check_sandbox(r, &s->err);
     s->rc = s->rc < 0 ? s->rc : eng_check_channels(r, &s->err);
     s->rc = s->rc < 0 ? s->rc : eng_envs_resolve(r, &s->err);
     s->rc = s->rc < 0 ? s->rc : fill_record(r, q, &s->err);
@@ -365,6 +370,7 @@ static int run_load(struct sl_engine *e, const struct sl_run_record *record, str
         return sl_err_wrap(err, "run %s", record->id);
     }
     r->no_cache = sl_json_bool(facts, "no_cache", false);
+    eng_sandbox_policy_restore(r, json_object_get(facts, "sandbox"));
     name_core(r);
     *ret = r;
     return 0;

@@ -133,6 +133,7 @@ static int prepare(struct eng_attempt *ea, const struct eng_bound *b, struct sl_
     rc = rc < 0 ? rc : sl_manifest_materialise(ea->run->e->ws->blobs, code, fd, "work", NULL, err);
     rc = rc < 0 ? rc : put_inputs(ea, b, fd, err);
     rc = rc < 0 ? rc : eng_env_prepare(ea, b, fd, err);
+    rc = rc < 0 ? rc : eng_sandbox_prepare(ea, fd, err);
     return rc < 0 ? rc : put_params(b, fd, err);
 }
 
@@ -153,6 +154,7 @@ static int spawn(struct eng_attempt *ea, const struct eng_bound *b, struct sl_er
                    .pids = step->resources.pids},
         .durable_exit = step->effects_external,
     };
+    eng_sandbox_fill(ea, &spec);
     return ea->run->e->runner_ops->start(ea->run->e->runner, &spec, &ea->proc, err);
 }
 
@@ -261,6 +263,8 @@ static void fill_failure(struct sl_outcome *o, const struct sl_attempt_result *r
     case SL_CLASS_NEVER_STARTED: o->fail = SL_FAIL_NEVER_STARTED; break;
     case SL_CLASS_LOST: o->fail = SL_FAIL_LOST; break;
     case SL_CLASS_INFRA: o->fail = SL_FAIL_INFRA; break;
+    case SL_CLASS_STALLED: o->fail = SL_FAIL_STALLED; break;
+    case SL_CLASS_DISK: o->fail = SL_FAIL_DISK; break;
     case SL_CLASS_EXIT:
     case SL_CLASS_SIGNAL:
     case SL_CLASS_EXEC_FAILED:

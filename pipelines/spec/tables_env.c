@@ -110,8 +110,7 @@ static const struct shape pids = {
 static const struct key resource_keys[] = {
     {"cpu", &cpu, 0, "CPUs asked for (default 1)", NULL},
     {"cpu_limit", &cpu, 0, "CPUs at most", NULL},
-    {"disk", &sl_spec_size, 0, "Bytes that the attempt's directory may grow to",
-     "disk quotas are not enforced yet"},
+    {"disk", &sl_spec_size, 0, "Bytes that the attempt may write to disk", NULL},
     {"gpu", &gpu, 0, "GPUs, all or none", NULL},
     {"memory", &sl_spec_size, 0, "Memory asked for, and the limit", NULL},
     {"pids", &pids, 0, "Processes at most", NULL},

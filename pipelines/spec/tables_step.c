@@ -262,11 +262,10 @@ static const struct key step_keys[] = {
     {"rollback", &rollback, KEY_CHOICE, "Return to an earlier version", NULL},
     {"run", &script, KEY_CHOICE, "Shell script for /bin/sh -eu", NULL},
     {"runtime", &sl_spec_runtime, 0, "Environment of the step (default host)", NULL},
-    {"sandbox", &sl_spec_sandbox, 0, "Isolation of the step (default none)",
-     "sandboxes are not built yet"},
+    {"sandbox", &sl_spec_sandbox, 0, "Isolation of the step (default none)", NULL},
     {"secrets", &sl_spec_secrets, 0, "Secrets that the step receives",
      "the secret store is not built yet"},
-    {"stall_timeout", &sl_spec_duration, 0, "Longest silence", "stall timeouts are not built yet"},
+    {"stall_timeout", &sl_spec_duration, 0, "Longest silence of log and metrics", NULL},
     {"timeout", &sl_spec_duration, 0, "Longest time of an attempt", NULL},
 };
 const struct object sl_spec_step_object = {.name = "step",

@@ -53,7 +53,6 @@ static const struct shape params = {.kind = SHAPE_MAP,
 
 /* ---- defaults, concurrency, triggers ---------------------------------------------------------- */
 
-#define NO_SANDBOX "sandboxes are not built yet"
 static const struct key default_keys[] = {
     {"cache", &sl_spec_cache, 0, "Reuse results of equal steps", NULL},
     {"env", &sl_spec_env, 0, "Environment variables of every step", NULL},
@@ -61,7 +60,7 @@ static const struct key default_keys[] = {
     {"resources", &sl_spec_resources, 0, "What steps need of the machine", NULL},
     {"retry", &sl_spec_retry, 0, "Further attempts", NULL},
     {"runtime", &sl_spec_runtime, 0, "Environment of the steps", NULL},
-    {"sandbox", &sl_spec_sandbox, 0, "Isolation of the steps", NO_SANDBOX},
+    {"sandbox", &sl_spec_sandbox, 0, "Isolation of the steps", NULL},
     {"timeout", &sl_spec_duration, 0, "Longest time of an attempt", NULL},
 };
 const struct object sl_spec_default_object = {
