@@ -2,7 +2,7 @@
 
 find_package(PkgConfig REQUIRED)
 foreach(pair
-    UV:libuv GIT2:libgit2 SQLITE:sqlite3 ARCHIVE:libarchive CURL:libcurl FYAML:libfyaml
+    UV:libuv GIT2:libgit2 SQLITE:sqlite3 ARCHIVE:libarchive CURL:libcurl EXPAT:expat FYAML:libfyaml
     JANSSON:jansson OPENSSL:openssl SODIUM:libsodium XXHASH:libxxhash ZSTD:libzstd)
   string(REPLACE ":" ";" pair ${pair})
   list(GET pair 0 prefix)
@@ -36,7 +36,7 @@ function(sl_library_of_header header out)
   string(REGEX REPLACE "[./].*" "" stem ${header})
   set(table
     uv=PkgConfig::UV git2=PkgConfig::GIT2 sqlite3=PkgConfig::SQLITE archive=PkgConfig::ARCHIVE
-    archive_entry=PkgConfig::ARCHIVE curl=PkgConfig::CURL libfyaml=PkgConfig::FYAML
+    archive_entry=PkgConfig::ARCHIVE curl=PkgConfig::CURL expat=PkgConfig::EXPAT libfyaml=PkgConfig::FYAML
     jansson=PkgConfig::JANSSON openssl=PkgConfig::OPENSSL xxhash=PkgConfig::XXHASH
     zstd=PkgConfig::ZSTD sodium=PkgConfig::SODIUM llhttp=sl_llhttp)
   set(found "")

@@ -38,6 +38,12 @@ uint64_t sl_xxh3(const void *data, size_t len);
 void sl_hmac_sha256(const void *key, size_t key_len, const void *data, size_t len,
                     struct sl_digest *ret);
 
+/** Standard base64 with padding and NUL: needs SL_BASE64_BYTES(len). Returns out. */
+#define SL_BASE64_BYTES(len) ((((size_t)(len) + 2) / 3) * 4 + 1)
+char *sl_base64(const void *data, size_t len, char *out);
+/** The reverse, strict, into len / 4 * 3 bytes at most. False when it is none. */
+bool sl_base64_decode(const char *text, size_t len, void *out, size_t *ret_len);
+
 /** MD5, streaming, for checksums that others define by it (S3's ETag); never an identity. */
 #define SL_MD5_HEX 32
 struct sl_md5_ctx;

@@ -52,6 +52,31 @@ void sl_hmac_sha256(const void *key, size_t key_len, const void *data, size_t le
     explicit_bzero(pad, sizeof(pad));
 }
 
+char *sl_base64(const void *data, size_t len, char *out)
+{
+    SL_ASSERT(len <= INT32_MAX / 2);
+    (void)EVP_EncodeBlock((unsigned char *)out, data, (int)len);
+    out[SL_BASE64_BYTES(len) - 1] = '\0';
+    return out;
+}
+
+bool sl_base64_decode(const char *text, size_t len, void *out, size_t *ret_len)
+{
+    static const char alphabet[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    size_t pad = len >= 2 && text[len - 2] == '=' ? 2 : len >= 1 && text[len - 1] == '=' ? 1 : 0;
+    if (len == 0 || len % 4 != 0 || len > INT32_MAX / 2 || strspn(text, alphabet) < len - pad ||
+        (pad == 2 && text[len - 1] != '=')) {
+        return false;
+    }
+    int n = EVP_DecodeBlock(out, (const unsigned char *)text, (int)len);
+    if (n < 0) {
+        return false;
+    }
+    *ret_len = (size_t)n - pad;
+    return true;
+}
+
 static void md5_reset(struct sl_md5_ctx *c)
 {
     int ok = EVP_DigestInit_ex(c->md, EVP_md5(), NULL);

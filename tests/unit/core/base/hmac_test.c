@@ -27,6 +27,27 @@ SL_TEST(core_base_hmac, hmac__rfc_4231__equal)
           "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54");
 }
 
+SL_TEST(core_base_hmac, base64__rfc_4648__both_ways)
+{
+    static const char *const pairs[][2] = {{"f", "Zg=="},         {"fo", "Zm8="},
+                                           {"foo", "Zm9v"},       {"foob", "Zm9vYg=="},
+                                           {"fooba", "Zm9vYmE="}, {"foobar", "Zm9vYmFy"}};
+    for (size_t i = 0; i < SL_LEN(pairs); i++) {
+        char out[16];
+        size_t n = 0;
+        SL_CHECK_EQ_STR(sl_base64(pairs[i][0], strlen(pairs[i][0]), out), pairs[i][1]);
+        SL_CHECK(sl_base64_decode(pairs[i][1], strlen(pairs[i][1]), out, &n));
+        SL_CHECK_EQ_INT((int64_t)n, (int64_t)strlen(pairs[i][0]));
+        SL_CHECK(memcmp(out, pairs[i][0], n) == 0);
+    }
+    static const char *const bad[] = {"", "Zg", "Zg=", "Z===", "Zg =", "====", "Z=g="};
+    for (size_t i = 0; i < SL_LEN(bad); i++) {
+        char out[16];
+        size_t n = 0;
+        SL_CHECK(!sl_base64_decode(bad[i], strlen(bad[i]), out, &n));
+    }
+}
+
 SL_TEST(core_base_hmac, md5__rfc_1321__equal)
 {
     char hex[SL_MD5_HEX + 1];
