@@ -203,18 +203,35 @@ const struct sl_env sl_env_real = {
     .random = real_random,
 };
 
-char *sl_id_new(const struct sl_env *env, char out[SL_ID_HEX + 1])
+static char *id_text(const unsigned char bytes[SL_ID_HEX / 2], char out[SL_ID_HEX + 1])
 {
     static const char digits[] = "0123456789abcdef";
-    unsigned char bytes[SL_ID_HEX / 2];
-    env = env != NULL ? env : &sl_env_real;
-    env->random(env->data, bytes, sizeof(bytes));
-    for (size_t i = 0; i < sizeof(bytes); i++) {
+    for (size_t i = 0; i < SL_ID_HEX / 2; i++) {
         out[2 * i] = digits[bytes[i] >> 4];
         out[2 * i + 1] = digits[bytes[i] & 15];
     }
     out[SL_ID_HEX] = '\0';
     return out;
+}
+
+char *sl_id_new(const struct sl_env *env, char out[SL_ID_HEX + 1])
+{
+    unsigned char bytes[SL_ID_HEX / 2];
+    env = env != NULL ? env : &sl_env_real;
+    env->random(env->data, bytes, sizeof(bytes));
+    return id_text(bytes, out);
+}
+
+char *sl_id_ordered(const struct sl_env *env, char out[SL_ID_HEX + 1])
+{
+    unsigned char bytes[SL_ID_HEX / 2];
+    env = env != NULL ? env : &sl_env_real;
+    uint64_t ms = (uint64_t)env->now_ms(env->data);
+    env->random(env->data, bytes, sizeof(bytes));
+    for (size_t i = 0; i < 6; i++) {
+        bytes[i] = (unsigned char)(ms >> (40 - 8 * i));
+    }
+    return id_text(bytes, out);
 }
 
 bool sl_id_valid(const char *text)

@@ -38,6 +38,9 @@ extern const struct sl_env sl_env_real;
 #define SL_ID_HEX 32
 /** A new identity: 32 lowercase hex digits from env's random (NULL: the kernel's). Returns out. */
 char *sl_id_new(const struct sl_env *env, char out[SL_ID_HEX + 1]);
+/** As sl_id_new, with the first 12 digits the milliseconds since 1970 of env's clock (48 bits, as UUID version 7 of
+ * RFC 9562 begins): for what is made often and kept in indexes, which then grow at one end. Returns out. */
+char *sl_id_ordered(const struct sl_env *env, char out[SL_ID_HEX + 1]);
 bool sl_id_valid(const char *text);
 
 #endif

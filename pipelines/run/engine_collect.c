@@ -442,13 +442,26 @@ static void action_collected(struct sl_post *post)
     sl_core_pump(core);
 }
 
+/** True when the step has declared no outputs and left no metrics: most short steps. One look at a directory
+ * whose exit record was just read: not worth a lane. */
+static bool left_nothing(const struct eng_attempt *ea)
+{
+    struct stat st;
+    char path[SL_RUNNER_PATH_MAX + 16];
+    if (ea->run->core.plan->steps[ea->a->step].spec->n_outputs > 0) {
+        return false;
+    }
+    snprintf(path, sizeof(path), "%s/metrics.jsonl", ea->dir);
+    return lstat(path, &st) < 0 && errno == ENOENT;
+}
+
 void eng_collect(void *data, struct sl_core_attempt *a)
 {
     struct sl_engine *e = data;
     struct eng_attempt *ea = eng_attempt_of(a);
     ea->outcome = a->outcome;
     ea->rc = 0;
-    if (a->action) {
+    if (a->action || left_nothing(ea)) {
         ea->post.fn = action_collected;
         sl_loop_post(e->loop, &ea->post);
         return;

@@ -148,6 +148,16 @@ def add_history(data, n):
                "'succeeded', '{}', i, i + 1 FROM k ORDER BY 1")
     db.execute("INSERT INTO event(ts, type, run_id, subject, payload) SELECT i, 'step.state', run, "
                "'one', '{}' FROM k")
+    kind, edge = db.execute("SELECT n.kind, e.kind FROM lineage_node n JOIN lineage_edge e ON "
+                            "e.from_nid = n.nid WHERE n.id = e.attempt_id LIMIT 1").fetchone()
+    db.execute("INSERT INTO lineage_node(kind, id, name, ts) SELECT 'run', run, 'history#' || i, i FROM k "
+               "WHERE step = 0")
+    db.execute("INSERT INTO lineage_node(kind, id, name, ts) SELECT ?, printf('%08x%024x', (i * 4095) % "
+               "4294967296, i), 'history#' || (i / 1000 + 1) || '/one.' || step, i FROM k", (kind,))
+    db.execute("INSERT INTO lineage_edge(from_nid, to_nid, kind, run_id, attempt_id, ts) SELECT n.nid, r.nid, "
+               "?, k.run, n.id, i FROM k JOIN lineage_node n ON n.id = printf('%08x%024x', (i * 4095) % "
+               "4294967296, i) AND n.kind = ? JOIN lineage_node r ON r.id = k.run AND r.kind = 'run'",
+               (edge, kind))
     db.execute("INSERT INTO cache(key, run_id, step, created_ms) SELECT "
                "printf('%08x%056x', (i * 4095) % 4294967296, i), run, step, i FROM k ORDER BY 1")
     db.execute("COMMIT")

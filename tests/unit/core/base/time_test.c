@@ -176,6 +176,22 @@ SL_TEST(core_base_time, id__comes_from_the_environment_given)
     SL_CHECK(!sl_id_valid("F0f1f2f3f4f5f6f7f8f9fafbfcfdfeff"));
 }
 
+static int64_t example_now_ms(void *data)
+{
+    (void)data;
+    return 0x017F22E279B0; /* the example of RFC 9562, appendix A.6 */
+}
+
+SL_TEST(core_base_time, id__ordered__begins_with_the_time)
+{
+    unsigned char next = 0xF0;
+    struct sl_env env = {.now_ms = example_now_ms, .random = counting_random, .data = &next};
+    char id[SL_ID_HEX + 1], other[SL_ID_HEX + 1];
+    SL_CHECK_EQ_STR(sl_id_ordered(&env, id), "017f22e279b0f6f7f8f9fafbfcfdfeff");
+    SL_CHECK(sl_id_valid(sl_id_ordered(NULL, other)));
+    SL_CHECK(strcmp(id, other) < 0);
+}
+
 SL_TEST(core_base_time, clocks__real__move_forward)
 {
     int64_t before = sl_mono_ns();
