@@ -68,6 +68,21 @@ static void fail_range(struct sl_db_write **batch, size_t n, const struct sl_err
     }
 }
 
+/* A request that has the transaction to itself needs no savepoint, for which SQLite copies every page before its
+ * first change: when it fails, all of it is undone. */
+static void run_alone(struct sl_db_writer *wr, struct sl_db_write *w)
+{
+    w->rc = call_fn(wr->db, w, &w->err);
+    SL_ASSERT(w->rc <= 0);
+    SL_ASSERT(wr->db->n_cursors == 0);
+    if (w->rc == 0 && !sl_db_in_tx(wr->db)) {
+        w->rc = sl_err_set(&w->err, SL_EIO, "the transaction was rolled back");
+    }
+    if (w->rc < 0) {
+        sl_db_rollback(wr->db);
+    }
+}
+
 /*
  * Runs requests of one transaction until all ran or the transaction was lost; returns how many ran.
  * A lost transaction (full disk, I/O error) took the earlier requests' changes with it, so they fail
@@ -75,6 +90,10 @@ static void fail_range(struct sl_db_write **batch, size_t n, const struct sl_err
  */
 static size_t run_requests(struct sl_db_writer *wr, struct sl_db_write **batch, size_t n)
 {
+    if (n == 1) {
+        run_alone(wr, batch[0]);
+        return 1;
+    }
     for (size_t i = 0; i < n; i++) {
         struct sl_db_write *w = batch[i];
         w->rc = sl_db_savepoint(wr->db, call_fn, w, &w->err);
