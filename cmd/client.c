@@ -4,11 +4,11 @@
 #include "cmd/cmd.h"
 
 #include <errno.h>
-#include <pwd.h>
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "core/base/user.h"
 #include "core/http/client.h"
 #include "core/http/url.h"
 #include "pipelines/run/workspace.h"
@@ -32,13 +32,8 @@ const char *sl_cmd_program(struct sl_cmd *c)
 
 const char *sl_cmd_actor(struct sl_cmd *c)
 {
-    struct passwd entry;
-    struct passwd *found = NULL;
-    char buf[4096];
-    if (getpwuid_r(geteuid(), &entry, buf, sizeof(buf), &found) == 0 && found != NULL) {
-        return sl_arena_printf(&c->arena, "%.100s", found->pw_name);
-    }
-    return sl_arena_printf(&c->arena, "uid%ld", (long)geteuid());
+    char name[SL_USER_NAME];
+    return sl_arena_strdup(&c->arena, sl_user_name(geteuid(), name));
 }
 
 /* ---- requests ------------------------------------------------------------------------------------- */

@@ -3,6 +3,10 @@
 
 #include "cmd/cmd.h"
 
+#define OPT_ALL                                                                                    \
+    {                                                                                              \
+        "all", 0, NULL, "also what waits for others"                                               \
+    }
 #define OPT_ATTEMPT                                                                                \
     {                                                                                              \
         "attempt", 0, "N", "this attempt instead of the last"                                      \
@@ -138,6 +142,10 @@
 #define OPT_WHEELS                                                                                 \
     {                                                                                              \
         "wheels", 0, "DIR", "install from here"                                                    \
+    }
+#define OPT_SAY                                                                                    \
+    {                                                                                              \
+        "reason", 0, "TEXT", "why, recorded with your name"                                        \
     }
 #define OPT_WHY                                                                                    \
     {                                                                                              \

@@ -324,6 +324,21 @@ int sl_engine_cancel(struct sl_engine *e, const char *run_id, const char *who, s
     return 0;
 }
 
+void sl_engine_ask_again(struct sl_engine *e, const char *run_id, int64_t step)
+{
+    struct sl_core_run *r = sl_core_find_run(e->core, run_id);
+    if (r != NULL && step >= 0 && step < r->plan->n_steps) {
+        sl_core_ask_again(r, (uint32_t)step);
+        sl_core_pump(e->core);
+    }
+}
+
+bool sl_engine_only_awaits(const struct sl_engine *e, const char *run_id)
+{
+    const struct sl_core_run *r = sl_core_find_run(e->core, run_id);
+    return r != NULL && sl_core_only_awaits(r);
+}
+
 size_t sl_engine_n_runs(const struct sl_engine *e)
 {
     return sl_core_n_runs(e->core);

@@ -77,6 +77,11 @@ void sl_engine_submit(struct sl_engine *e, struct sl_submit *s);
 int sl_engine_cancel(struct sl_engine *e, const char *run_id, const char *who, struct sl_err *err);
 /** Another project is in force: its limits of groups count from now on. */
 void sl_engine_project_changed(struct sl_engine *e);
+/** Something changed for a step that awaits people (a vote): it is decided anew. Nothing happens when the run
+ * is not live. */
+void sl_engine_ask_again(struct sl_engine *e, const char *run_id, int64_t step);
+/** The run is live, and all that is left of it awaits people. */
+bool sl_engine_only_awaits(const struct sl_engine *e, const char *run_id);
 /** Live runs. */
 size_t sl_engine_n_runs(const struct sl_engine *e);
 bool sl_engine_has_run(const struct sl_engine *e, const char *run_id);

@@ -9,7 +9,6 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
-#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
@@ -17,6 +16,7 @@
 
 #include "core/audit/audit.h"
 #include "core/base/fs.h"
+#include "core/base/user.h"
 #include "pipelines/run/schemas.h"
 #include "pipelines/run/workspace_priv.h"
 #include "registry/index.h"
@@ -141,18 +141,6 @@ static int take_lock(int dirfd, int *ret_fd, struct sl_err *err)
 
 /* ---- opening ------------------------------------------------------------------------------------- */
 
-static void name_actor(struct sl_workspace *ws)
-{
-    struct passwd entry;
-    struct passwd *found = NULL;
-    char buf[4096];
-    if (getpwuid_r(geteuid(), &entry, buf, sizeof(buf), &found) == 0 && found != NULL) {
-        snprintf(ws->actor, sizeof(ws->actor), "%.100s", found->pw_name);
-    } else {
-        snprintf(ws->actor, sizeof(ws->actor), "uid%ld", (long)geteuid());
-    }
-}
-
 static int store_principal(struct sl_db *db, void *arg, struct sl_err *err)
 {
     struct sl_workspace *ws = arg;
@@ -197,7 +185,7 @@ int sl_workspace_open(const char *path, const struct sl_workspace_opts *opts,
     ws->lock_fd = -1;
     ws->priv = SL_NEW(struct sl_ws_private);
     pthread_mutex_init(&ws->priv->registry_lock, NULL);
-    name_actor(ws);
+    (void)sl_user_name(geteuid(), ws->actor);
     int rc = open_parts(ws, opts, err);
     if (rc < 0) {
         sl_workspace_close(ws);

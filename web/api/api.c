@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "core/base/user.h"
 #include "web/api/api_priv.h"
 
 const struct sl_api_op sl_api_ops[] = {
@@ -86,7 +87,6 @@ static int call_writing(struct sl_api_ctx *ctx, const struct sl_api_op *op, cons
         return rc;
     }
     ctx->blobs = ctx->ws->blobs;
-    ctx->actor = ctx->ws->actor;
     rc = sl_workspace_open_reader(ctx->data_path, &ctx->db, err);
     rc = rc < 0 ? rc : op->fn(ctx, args, ret, err);
     sl_db_close(ctx->db);
@@ -97,7 +97,8 @@ static int call_writing(struct sl_api_ctx *ctx, const struct sl_api_op *op, cons
 int sl_api_call_local(const char *data_path, const struct sl_api_op *op, const json_t *args,
                       json_t **ret, struct sl_err *err)
 {
-    struct sl_api_ctx ctx = {.data_path = data_path, .actor = "local"};
+    char actor[SL_USER_NAME];
+    struct sl_api_ctx ctx = {.data_path = data_path, .actor = sl_user_name(geteuid(), actor)};
     switch (op->kind) {
     case SL_API_READ: return call_reading(&ctx, op, args, ret, err);
     case SL_API_WRITE: return call_writing(&ctx, op, args, ret, err);

@@ -21,14 +21,18 @@ enum sl_api_kind {
     SL_API_ENGINE /* needs a running engine; on its loop */
 };
 
-/** What a function may use. READ: db, data_path and blobs. WRITE: ws too. ENGINE: engine too. */
+/** What a function may use. READ: db, data_path and blobs. WRITE: ws too, and it sees whether an engine serves
+ * (engine is not NULL). ENGINE: engine too. */
 struct sl_api_ctx {
     const char *data_path;
     struct sl_db *db;
     struct sl_blob_store *blobs;
     struct sl_workspace *ws;
     struct sl_engine *engine;
-    const char *actor; /* who asks */
+    const char *actor; /* who asks, by the kernel's word */
+    /* WRITE may set: a step of this run (by index) is to be decided anew, something changed for it */
+    char ask_again[SL_ID_HEX + 1];
+    int64_t ask_again_step;
 };
 
 /**

@@ -4,7 +4,9 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
+#include "core/base/user.h"
 #include "web/api/api_priv.h"
 
 #define LANE_QUEUE  10000
@@ -67,6 +69,13 @@ static int collect_args(struct sl_req *req, json_t **ret, struct sl_err *err)
     return 0;
 }
 
+/** Who asks, by the kernel's word. A connection without one was made by this process. */
+static void name_peer(const struct sl_req *req, char out[SL_USER_NAME])
+{
+    uid_t uid = sl_req_peer_uid(req);
+    (void)sl_user_name(uid != (uid_t)-1 ? uid : geteuid(), out);
+}
+
 /* ---- calls on lanes ------------------------------------------------------------------------------- */
 
 struct call {
@@ -75,6 +84,9 @@ struct call {
     struct sl_api_server *server;
     const struct sl_api_op *op;
     json_t *args, *result;
+    char actor[SL_USER_NAME];      /* the peer's name */
+    char ask_again[SL_ID_HEX + 1]; /* a step of this run is to be decided anew */
+    int64_t ask_again_step;
     int rc;
     struct sl_err err;
 };
@@ -91,6 +103,8 @@ static void call_done(struct sl_work *work)
     struct call *c = SL_CONTAINER_OF(work, struct call, work);
     if (!work->ran) {
         c->rc = sl_err_set(&c->err, SL_ECANCELLED, "the engine is stopping");
+    } else if (c->ask_again[0] != '\0') {
+        sl_engine_ask_again(c->server->engine, c->ask_again, c->ask_again_step);
     }
     if (c->rc < 0) {
         sl_reply_error(c->req, &c->err);
@@ -104,7 +118,7 @@ static void call_read(struct sl_work *work)
 {
     struct call *c = SL_CONTAINER_OF(work, struct call, work);
     struct sl_workspace *ws = sl_engine_workspace(c->server->engine);
-    struct sl_api_ctx ctx = {.data_path = ws->path, .blobs = ws->blobs, .actor = ws->actor};
+    struct sl_api_ctx ctx = {.data_path = ws->path, .blobs = ws->blobs, .actor = c->actor};
     ctx.db = sl_api_reader(c->server, &c->err);
     c->rc = ctx.db == NULL ? -c->err.code : c->op->fn(&ctx, c->args, &c->result, &c->err);
 }
@@ -113,10 +127,15 @@ static void call_write(struct sl_work *work)
 {
     struct call *c = SL_CONTAINER_OF(work, struct call, work);
     struct sl_workspace *ws = sl_engine_workspace(c->server->engine);
-    struct sl_api_ctx ctx = {
-        .data_path = ws->path, .blobs = ws->blobs, .ws = ws, .actor = ws->actor};
+    struct sl_api_ctx ctx = {.data_path = ws->path,
+                             .blobs = ws->blobs,
+                             .ws = ws,
+                             .engine = c->server->engine,
+                             .actor = c->actor};
     c->rc = sl_workspace_open_reader(ws->path, &ctx.db, &c->err);
     c->rc = c->rc < 0 ? c->rc : c->op->fn(&ctx, c->args, &c->result, &c->err);
+    memcpy(c->ask_again, ctx.ask_again, sizeof(c->ask_again));
+    c->ask_again_step = ctx.ask_again_step;
     sl_db_close(ctx.db);
 }
 
@@ -128,7 +147,7 @@ static void call_engine(struct call *c)
                              .blobs = ws->blobs,
                              .ws = ws,
                              .engine = c->server->engine,
-                             .actor = ws->actor};
+                             .actor = c->actor};
     c->rc = sl_workspace_open_reader(ws->path, &ctx.db, &c->err);
     c->rc = c->rc < 0 ? c->rc : c->op->fn(&ctx, c->args, &c->result, &c->err);
     sl_db_close(ctx.db);
@@ -144,6 +163,10 @@ static void handle(struct sl_req *req)
     c->server = server_of(req);
     c->op = op_of(req);
     int rc = collect_args(req, &c->args, &err);
+    if (rc == 0) { /* nobody acts under another name */
+        name_peer(req, c->actor);
+        sl_json_set_str(c->args, "actor", c->actor);
+    }
     if (rc == 0 && c->op->kind == SL_API_ENGINE) {
         call_engine(c);
         return;
@@ -189,6 +212,9 @@ static void submit(struct sl_req *req)
         sl_reply_error(req, &err);
         return;
     }
+    char actor[SL_USER_NAME];
+    name_peer(req, actor);
+    sl_json_set_str(body, "actor", actor);
     struct submitting *x = SL_NEW(struct submitting);
     x->req = req;
     x->submit.request = body;
