@@ -150,6 +150,16 @@ int sl_core_restore_begin(struct sl_core *c, struct sl_core_run *r, struct sl_er
     return attach(c, r, err);
 }
 
+/** The first failure gives the run its exit status. */
+static void restore_failure(struct sl_core_run *r, uint32_t step, bool timed_out, int64_t ended_ms)
+{
+    bool first = r->first_failure_ms == 0 || ended_ms < r->first_failure_ms;
+    if (first && !r->plan->steps[step].spec->allow_failure) {
+        r->first_failure_ms = ended_ms;
+        r->timed_out = timed_out;
+    }
+}
+
 void sl_core_restore_step(struct sl_core_run *r, uint32_t step, const struct sl_core_step *recorded)
 {
     struct sl_core_step *s = &r->steps[step];
@@ -157,9 +167,10 @@ void sl_core_restore_step(struct sl_core_run *r, uint32_t step, const struct sl_
     s->phase = PH_NONE;
     s->att = NULL;
     if (sl_step_state_final(s->state)) {
-        r->n_failed += s->state == SL_STEP_FAILED ? 1 : 0;
-        r->n_refused += s->state == SL_STEP_REFUSED ? 1 : 0;
-        r->n_undecided += s->state == SL_STEP_NEEDS_DECISION ? 1 : 0;
+        sl_core_count_result(r, step, s->state);
+        if (s->timed_out) {
+            restore_failure(r, step, true, s->ended_ms);
+        }
         sl_sched_restore_ended(r->core->sched, r->sched, step, s->state == SL_STEP_FAILED);
     }
 }
@@ -184,10 +195,9 @@ void sl_core_restore_ended(struct sl_core_run *r, uint32_t step, int number,
 {
     struct sl_core_step *s = &r->steps[step];
     s->free_starts += fail == SL_FAIL_NEVER_STARTED ? 1 : 0;
-    bool failed = fail != SL_FAIL_COUNT && s->state == SL_STEP_FAILED && number == s->attempts;
-    if (failed && (r->first_failure_ms == 0 || ended_ms < r->first_failure_ms)) {
-        r->first_failure_ms = ended_ms;
-        r->timed_out = fail == SL_FAIL_TIMEOUT;
+    if (fail != SL_FAIL_COUNT && s->state == SL_STEP_FAILED && number == s->attempts &&
+        !s->timed_out) {
+        restore_failure(r, step, fail == SL_FAIL_TIMEOUT, ended_ms);
     }
 }
 
@@ -340,17 +350,19 @@ void sl_core_collected(struct sl_core_attempt *a, const struct sl_outcome *o)
 static void attempt_recorded(struct sl_core *c, struct sl_core_attempt *a)
 {
     struct sl_outcome o;
+    enum sl_fail_class fail;
     char reason[SL_CORE_REASON];
     if (a->phase != AT_RECORDING) {
         return; /* it ended before it began */
     }
-    if (sl_core_called_off(a->run, a->step, reason)) {
+    if (sl_core_must_not_go(a, &fail, reason)) {
         c->io->discard(c->data, a);
-        sl_core_fill_outcome(a, &o, SL_FAIL_CANCELLED, reason);
+        sl_core_fill_outcome(a, &o, fail, reason);
         sl_core_end_attempt(a, &o);
         return;
     }
     a->phase = AT_RUNNING;
+    sl_core_set_deadline(a->run, a->step, 0);
     c->io->go(c->data, a);
 }
 

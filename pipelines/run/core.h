@@ -53,6 +53,7 @@ struct sl_core_attempt {
     int phase;
     bool cancel_sent;
     bool unable; /* could not be started: the outcome says why */
+    bool late;   /* its queue_timeout passed before it could go */
 };
 
 /** What the host decided about a step whose needs have ended. */
@@ -88,6 +89,8 @@ struct sl_core_step {
     int free_starts; /* attempts that never ran: they cost no retry */
     int64_t not_before_ms;
     int64_t deadline_ms;         /* when the core comes back to it; 0 never */
+    bool timed_out;              /* failed because it waited too long to start */
+    int64_t ended_ms;            /* while restoring: of an ended step */
     bool ask_again;              /* while it is being decided: something changed meanwhile */
     struct sl_core_attempt *att; /* the live one */
     struct sl_artifact *outputs; /* parallel to spec outputs once ended well */
@@ -132,6 +135,7 @@ struct sl_jentry {
     int64_t ts_ms;
     int64_t not_before_ms; /* SL_J_STEP to backoff; to awaiting: until when, or 0 */
     int attempts;
+    bool timed_out; /* SL_J_STEP to failed: its queue_timeout passed */
     struct sl_artifact *outputs;
     const char *key_record; /* SL_J_STEP; borrowed from the step */
     struct sl_digest key;

@@ -38,7 +38,7 @@ static bool may_retry(const struct sl_core_attempt *a, const struct sl_outcome *
     if (r->state == SL_RUN_CANCELLING && !r->plan->steps[a->step].is_finally) {
         return false;
     }
-    if (o->fail == SL_FAIL_CANCELLED || o->fail == SL_FAIL_REJECTED) {
+    if (o->fail == SL_FAIL_CANCELLED || o->fail == SL_FAIL_REJECTED || a->late) {
         return false;
     }
     if (spec->effects_external && !never_started) {
@@ -118,6 +118,14 @@ static void retry_later(struct sl_core_attempt *a)
     s->phase = PH_BACKOFF;
     s->att = NULL;
     sl_sched_later(c->sched, r->sched, a->step, s->not_before_ms);
+    sl_core_start_clock(r, a->step, s->not_before_ms);
+}
+
+void sl_core_note_timeout(struct sl_core_run *r, uint32_t step)
+{
+    if (r->n_failed == 0 && !r->plan->steps[step].spec->allow_failure) {
+        r->timed_out = true;
+    }
 }
 
 void sl_core_end_attempt(struct sl_core_attempt *a, const struct sl_outcome *o)
@@ -141,8 +149,9 @@ void sl_core_end_attempt(struct sl_core_attempt *a, const struct sl_outcome *o)
         }
         return;
     }
-    if (!o->ok && o->fail == SL_FAIL_TIMEOUT && r->n_failed == 0) {
-        r->timed_out = true;
+    if (!o->ok && o->fail == SL_FAIL_TIMEOUT) {
+        sl_core_note_timeout(r, a->step);
+        r->steps[a->step].timed_out = a->late;
     }
     struct sl_core_step *s = &r->steps[a->step];
     s->outputs = o->ok ? o->outputs : NULL;
@@ -151,8 +160,11 @@ void sl_core_end_attempt(struct sl_core_attempt *a, const struct sl_outcome *o)
     sl_core_end_step(r, a->step, step_result(a, o), off ? reason : a->outcome.reason, NULL);
 }
 
-static void count_result(struct sl_core_run *r, enum sl_step_state to)
+void sl_core_count_result(struct sl_core_run *r, uint32_t step, enum sl_step_state to)
 {
+    if (r->plan->steps[step].spec->allow_failure) {
+        return; /* shown, and no more */
+    }
     r->n_failed += to == SL_STEP_FAILED ? 1 : 0;
     r->n_refused += to == SL_STEP_REFUSED ? 1 : 0;
     r->n_undecided += to == SL_STEP_NEEDS_DECISION ? 1 : 0;
@@ -170,6 +182,7 @@ void sl_core_end_step(struct sl_core_run *r, uint32_t step, enum sl_step_state t
     e->from = (int)s->state;
     e->to = (int)to;
     e->attempts = s->attempts;
+    e->timed_out = s->timed_out;
     e->outputs = s->outputs;
     e->key_record = s->key_record;
     e->key = s->key;
@@ -183,7 +196,7 @@ void sl_core_end_step(struct sl_core_run *r, uint32_t step, enum sl_step_state t
     s->phase = PH_NONE;
     s->att = NULL;
     s->deadline_ms = 0;
-    count_result(r, to);
+    sl_core_count_result(r, step, to);
     sl_sched_ended(r->core->sched, r->sched, step, to == SL_STEP_FAILED);
     if (to == SL_STEP_FAILED) {
         sl_core_release_group(r, step);

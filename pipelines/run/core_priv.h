@@ -73,7 +73,7 @@ struct sl_jentry *sl_core_entry(struct sl_core_run *r, enum sl_jkind kind, uint3
 /** True when this step must not start, or go on, any more; the reason is for users. */
 bool sl_core_called_off(const struct sl_core_run *r, uint32_t step,
                         char ret_reason[SL_CORE_REASON]);
-/** What the scheduler handed out. */
+/** What the scheduler handed out; also: a step that is asked again. */
 void sl_core_decide(struct sl_core_run *r, uint32_t step);
 void sl_core_prepare(struct sl_core_run *r, uint32_t step);
 void sl_core_start(struct sl_core_run *r, uint32_t step);
@@ -87,10 +87,11 @@ void sl_core_end_step(struct sl_core_run *r, uint32_t step, enum sl_step_state t
                       const char *reason, const struct sl_decision *from);
 /** The attempt is over with this outcome: retry, or end its step. */
 void sl_core_end_attempt(struct sl_core_attempt *a, const struct sl_outcome *o);
+/** The step fails by a timeout: as the first failure, it gives the run its exit status. */
+void sl_core_note_timeout(struct sl_core_run *r, uint32_t step);
+/** A step has ended so: counts for the run's result, unless its failure is allowed. */
+void sl_core_count_result(struct sl_core_run *r, uint32_t step, enum sl_step_state to);
 void sl_core_run_check_done(struct sl_core_run *r);
-
-/** The step's needs have ended, or it is asked again: calls it off, or has the host decide. */
-void sl_core_decide(struct sl_core_run *r, uint32_t step);
 
 /* core_admit.c */
 /** Starts queued runs whose group has room; cancels those that a newer one replaces. */
@@ -105,6 +106,13 @@ void sl_core_set_deadline(struct sl_core_run *r, uint32_t step, int64_t at_ms);
 /** Deals with deadlines that have passed; returns the next one, or -1. */
 int64_t sl_core_meet_deadlines(struct sl_core *c, int64_t now_ms);
 void sl_core_forget_deadlines(struct sl_core *c, const struct sl_core_run *r);
+/** From `from_ms` on the step wants to start: its queue_timeout begins. */
+void sl_core_start_clock(struct sl_core_run *r, uint32_t step, int64_t from_ms);
+/** The step waited too long to start and has no attempt that may be executing. */
+void sl_core_fail_late(struct sl_core_run *r, uint32_t step);
+/** True when the attempt must not go: called off, or late. */
+bool sl_core_must_not_go(const struct sl_core_attempt *a, enum sl_fail_class *ret_fail,
+                         char ret_reason[SL_CORE_REASON]);
 /** The decision says to wait for people: journals it, sets the deadline. */
 void sl_core_await(struct sl_core_run *r, uint32_t step, const struct sl_decision *d);
 /** A step failed: instances of its group that await people are decided anew (fail_fast). */

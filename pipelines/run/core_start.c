@@ -77,6 +77,7 @@ void sl_core_decided(struct sl_core_run *r, uint32_t step, struct sl_decision *d
             s->phase = PH_WANTED;
             sl_sched_may_prepare(r->sched, step, d->light);
             sl_sched_want_run(r->core->sched, r->sched, step);
+            sl_core_start_clock(r, step, r->core->io->now_ms(r->core->data));
         }
         return;
     case SL_DECIDE_SKIP: sl_core_end_step(r, step, SL_STEP_SKIPPED, d->reason, NULL); return;
@@ -124,6 +125,7 @@ static bool put_off(struct sl_core_run *r, uint32_t step)
     }
     s->phase = PH_BACKOFF;
     c->postponed = true;
+    sl_core_start_clock(r, step, s->not_before_ms);
     sl_sched_later(c->sched, r->sched, step, s->not_before_ms);
     return true;
 }
@@ -192,15 +194,16 @@ static void record_start(struct sl_core_attempt *a)
 {
     struct sl_core_run *r = a->run;
     char reason[SL_CORE_REASON];
+    enum sl_fail_class fail;
     struct sl_outcome o;
     a->phase = AT_RECORDING;
     journal_start(a);
     if (a->unable) {
         o = a->outcome;
         sl_core_end_attempt(a, &o);
-    } else if (sl_core_called_off(r, a->step, reason)) {
+    } else if (sl_core_must_not_go(a, &fail, reason)) {
         r->core->io->discard(r->core->data, a);
-        sl_core_fill_outcome(a, &o, SL_FAIL_CANCELLED, reason);
+        sl_core_fill_outcome(a, &o, fail, reason);
         sl_core_end_attempt(a, &o);
     }
 }
@@ -254,5 +257,7 @@ void sl_core_started(struct sl_core_attempt *a, int ret, const struct sl_err *er
     a->phase = AT_READY;
     if (sl_core_called_off(r, a->step, reason)) {
         sl_core_end_step(r, a->step, SL_STEP_CANCELLED, reason, NULL);
+    } else if (a->late) {
+        sl_core_fail_late(r, a->step);
     }
 }

@@ -69,6 +69,65 @@ void sl_core_forget_deadlines(struct sl_core *c, const struct sl_core_run *r)
     }
 }
 
+/* ---- queue_timeout: from wanting to start to GO ---------------------------------------------------- */
+
+void sl_core_start_clock(struct sl_core_run *r, uint32_t step, int64_t from_ms)
+{
+    int64_t timeout_ms = r->plan->steps[step].spec->queue_timeout_ms;
+    sl_core_set_deadline(r, step, timeout_ms > 0 ? from_ms + timeout_ms : 0);
+}
+
+static void say_late(const struct sl_core_run *r, uint32_t step, char ret_reason[SL_CORE_REASON])
+{
+    char text[SL_TIME_TEXT];
+    snprintf(ret_reason, SL_CORE_REASON, "not started within its queue_timeout of %s",
+             sl_duration_format(r->plan->steps[step].spec->queue_timeout_ms, text));
+}
+
+void sl_core_fail_late(struct sl_core_run *r, uint32_t step)
+{
+    char reason[SL_CORE_REASON];
+    say_late(r, step, reason);
+    sl_core_note_timeout(r, step);
+    r->steps[step].timed_out = true;
+    sl_core_end_step(r, step, SL_STEP_FAILED, reason, NULL);
+}
+
+bool sl_core_must_not_go(const struct sl_core_attempt *a, enum sl_fail_class *ret_fail,
+                         char ret_reason[SL_CORE_REASON])
+{
+    *ret_fail = SL_FAIL_CANCELLED;
+    if (sl_core_called_off(a->run, a->step, ret_reason)) {
+        return true;
+    }
+    if (a->late) {
+        *ret_fail = SL_FAIL_TIMEOUT;
+        say_late(a->run, a->step, ret_reason);
+    }
+    return a->late;
+}
+
+/** The deadline of a step has come. What is just being started, or recorded, is stopped when that is over. */
+static void meet(struct sl_core_run *r, uint32_t step)
+{
+    struct sl_core_step *s = &r->steps[step];
+    switch ((enum step_phase)s->phase) {
+    case PH_AWAITING: sl_core_decide(r, step); break;
+    case PH_WANTED:
+    case PH_BACKOFF: sl_core_fail_late(r, step); break;
+    case PH_AHEAD:
+    case PH_LIVE:
+        s->att->late = true;
+        if (s->att->phase == AT_READY) {
+            sl_core_fail_late(r, step);
+        }
+        break;
+    case PH_NONE:
+    case PH_DECIDING:
+    case PH_PARKED: break;
+    }
+}
+
 int64_t sl_core_meet_deadlines(struct sl_core *c, int64_t now_ms)
 {
     while (c->deadlines.n > 0) {
@@ -83,9 +142,7 @@ int64_t sl_core_meet_deadlines(struct sl_core *c, int64_t now_ms)
             continue;
         }
         s->deadline_ms = 0;
-        if (s->phase == PH_AWAITING) {
-            sl_core_decide(first.run, first.step);
-        }
+        meet(first.run, first.step);
     }
     return -1;
 }

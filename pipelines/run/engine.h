@@ -20,7 +20,7 @@ struct sl_engine_opts {
     const char *gpu_inventory; /* NULL, or a JSON file that stands for NVML */
     int slots;                 /* attempts at once; 0: no limit but resources */
     int cpu_milli;             /* 0: what the machine has */
-    const char *program;       /* absolute path of this program: makes environments; NULL: none can be */
+    const char *program; /* absolute path of this program: makes environments; NULL: none can be */
     const char *const *host_env; /* variables of the engine's user, for making environments only */
 };
 

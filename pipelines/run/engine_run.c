@@ -392,6 +392,8 @@ static int restore_step(const struct sl_step_row *row, void *data, struct sl_err
     struct sl_core_step s = {.state = row->state,
                              .attempts = row->attempts,
                              .not_before_ms = row->not_before_ms,
+                             .timed_out = row->timed_out,
+                             .ended_ms = row->ended_ms,
                              .key_record = sl_strdup(row->cache_record),
                              .key = row->cache_key,
                              .has_key = row->has_key,

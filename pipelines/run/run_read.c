@@ -133,12 +133,12 @@ int sl_steps_load(struct sl_db *db, const char *run_id, sl_step_row_fn fn, void 
 {
     _cleanup_(rows)
     struct sl_rows rows = SL_ROWS_INIT;
-    int rc =
-        sl_db_query(db, &rows, err,
-                    SL_SQL("SELECT step, key, step_id, state, reason, attempts, not_before_ms, "
-                           "cache_key, cache_record, from_run, from_step, started_ms, ended_ms "
-                           "FROM step WHERE run_id = ? ORDER BY step"),
-                    "s", run_id);
+    int rc = sl_db_query(
+        db, &rows, err,
+        SL_SQL("SELECT step, key, step_id, state, reason, attempts, not_before_ms, "
+               "cache_key, cache_record, from_run, from_step, started_ms, ended_ms, timed_out "
+               "FROM step WHERE run_id = ? ORDER BY step"),
+        "s", run_id);
     while (rc == 0 && (rc = sl_rows_next(&rows, err)) > 0) {
         struct sl_step_row row = {
             .step = sl_rows_i64(&rows, 0),
@@ -156,6 +156,7 @@ int sl_steps_load(struct sl_db *db, const char *run_id, sl_step_row_fn fn, void 
             .from_step = sl_rows_i64(&rows, 10),
             .started_ms = sl_rows_i64(&rows, 11),
             .ended_ms = sl_rows_i64(&rows, 12),
+            .timed_out = sl_rows_i64(&rows, 13) != 0,
         };
         rc = fn(&row, data, err);
     }

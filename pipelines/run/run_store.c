@@ -126,12 +126,13 @@ static int insert_step(struct sl_db *db, const struct sl_step_move *m, struct sl
         db, err,
         SL_SQL(
             "INSERT INTO step(run_id, step, key, step_id, state, reason, attempts, not_before_ms, "
-            "cache_key, cache_record, from_run, from_step, started_ms, ended_ms) "
-            "VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, nullif(?, 0))"),
-        "sissssiisssiii", m->run_id, (int64_t)m->step, m->key, m->step_id,
+            "cache_key, cache_record, from_run, from_step, started_ms, ended_ms, timed_out) "
+            "VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, nullif(?, 0), ?)"),
+        "sissssiisssiiii", m->run_id, (int64_t)m->step, m->key, m->step_id,
         sl_sm_name(&sl_step_machine, e->to), e->reason, e->attempts, e->not_before_ms,
         e->has_key ? sl_digest_hex(&e->key, key) : NULL, e->has_key ? e->key_record : NULL,
-        e->from_run[0] != '\0' ? e->from_run : NULL, e->from_step, e->ts_ms, final ? e->ts_ms : 0);
+        e->from_run[0] != '\0' ? e->from_run : NULL, e->from_step, e->ts_ms, final ? e->ts_ms : 0,
+        e->timed_out ? 1 : 0);
 }
 
 static int update_step(struct sl_db *db, const struct sl_step_move *m, struct sl_err *err)
@@ -143,12 +144,12 @@ static int update_step(struct sl_db *db, const struct sl_step_move *m, struct sl
         db, err,
         SL_SQL("UPDATE step SET state = ?, reason = ?, attempts = ?, not_before_ms = ?, "
                "cache_key = coalesce(?, cache_key), cache_record = coalesce(?, cache_record), "
-               "from_run = ?, from_step = ?, ended_ms = nullif(?, 0) "
+               "from_run = ?, from_step = ?, ended_ms = nullif(?, 0), timed_out = ? "
                "WHERE run_id = ? AND step = ? AND state = ?"),
-        "ssiisssiisis", sl_sm_name(&sl_step_machine, e->to), e->reason, e->attempts,
+        "ssiisssiiisis", sl_sm_name(&sl_step_machine, e->to), e->reason, e->attempts,
         e->not_before_ms, e->has_key ? sl_digest_hex(&e->key, key) : NULL,
         e->has_key ? e->key_record : NULL, e->from_run[0] != '\0' ? e->from_run : NULL,
-        e->from_step, final ? e->ts_ms : 0, m->run_id, (int64_t)m->step,
+        e->from_step, final ? e->ts_ms : 0, e->timed_out ? 1 : 0, m->run_id, (int64_t)m->step,
         sl_sm_name(&sl_step_machine, e->from));
     return rc < 0 ? rc : one_row(db, "step", m->key, err);
 }

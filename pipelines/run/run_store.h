@@ -98,7 +98,7 @@ struct sl_step_row {
     int attempts;
     int64_t not_before_ms, started_ms, ended_ms, from_step;
     struct sl_digest cache_key;
-    bool has_key;
+    bool has_key, timed_out;
 };
 typedef int (*sl_step_row_fn)(const struct sl_step_row *row, void *data, struct sl_err *err);
 int sl_steps_load(struct sl_db *db, const char *run_id, sl_step_row_fn fn, void *data,

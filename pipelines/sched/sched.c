@@ -51,13 +51,16 @@ static void take(struct sl_sched *s, const struct sl_resources *want, int sign)
     SL_ASSERT(s->slots_used >= 0 && s->cpu_used >= 0 && s->gpu_used >= 0);
 }
 
-/** Gates and deployments run inside the engine and ask for nothing but order. */
-static struct sl_resources wants(const struct sl_plan_step *p)
+/** Gates and deployments run inside the engine and ask for nothing but order. The pipeline's priority is
+ * added to each step's. */
+static struct sl_resources wants(const struct sl_plan *plan, const struct sl_plan_step *p)
 {
+    struct sl_resources want = {.priority = p->spec->resources.priority};
     if (p->spec->action == SL_ACT_RUN || p->spec->action == SL_ACT_COMMAND) {
-        return p->spec->resources;
+        want = p->spec->resources;
     }
-    return (struct sl_resources){.priority = p->spec->resources.priority};
+    want.priority += plan->spec->priority;
+    return want;
 }
 
 static bool same_line(const struct sl_resources *a, const struct sl_resources *b)
@@ -82,7 +85,7 @@ static struct class *class_of(struct sl_sched *s, const struct sl_resources *wan
 int sl_sched_check(const struct sl_sched_caps *caps, const struct sl_plan *plan, struct sl_err *err)
 {
     for (uint32_t i = 0; i < plan->n_steps; i++) {
-        const struct sl_resources want = wants(&plan->steps[i]);
+        const struct sl_resources want = wants(plan, &plan->steps[i]);
         const char *key = plan->steps[i].key;
         if (want.cpu_milli > caps->cpu_milli) {
             return sl_err_set(err, SL_EINVAL, "step '%s' asks for %g CPUs; this machine has %g",
@@ -202,7 +205,7 @@ static void line_up(struct sl_sched_run *r, uint32_t step)
     }
     r->active += st->in_run ? 0 : 1;
     st->in_run = true;
-    const struct sl_resources want = wants(p);
+    const struct sl_resources want = wants(r->plan, p);
     sl_fifo_push(&class_of(r->s, &want)->line, stamp(r, step));
 }
 
@@ -240,7 +243,7 @@ static void let_go(struct sl_sched_run *r, uint32_t step)
     const struct sl_plan_step *p = &r->plan->steps[step];
     struct group *g = &r->groups[p->group];
     if (st->place == AT_HOLDING) {
-        const struct sl_resources want = wants(p);
+        const struct sl_resources want = wants(r->plan, p);
         take(r->s, &want, -1);
         st->place = AT_DECIDING;
     }
@@ -484,7 +487,7 @@ void sl_sched_restore_running(struct sl_sched *s, struct sl_sched_run *r, uint32
 {
     struct step *st = &r->steps[step];
     const struct sl_plan_step *p = &r->plan->steps[step];
-    const struct sl_resources want = wants(p);
+    const struct sl_resources want = wants(r->plan, p);
     SL_ASSERT(st->place != AT_ENDED && st->place != AT_HOLDING);
     take(s, &want, 1); /* it runs already, whatever the caps are now */
     st->place = AT_HOLDING;

@@ -175,8 +175,7 @@ static const struct key pipeline_keys[] = {
     {"name", &sl_spec_name, KEY_REQUIRED, "Name of the pipeline", NULL},
     {"outputs", &sub_outputs, 0, "What the file gives when it is a sub-pipeline", NULL},
     {"params", &params, 0, "Values that a run may be given", NULL},
-    {"priority", &sl_spec_priority, 0, "Added to the priority of every step",
-     "priorities of pipelines are not built yet"},
+    {"priority", &sl_spec_priority, 0, "Added to the priority of every step", NULL},
     {"steps", &sl_spec_steps, 0, "What is done", NULL},
     {"triggers", &triggers, 0, "What starts a run by itself", "triggers need the server"},
 };

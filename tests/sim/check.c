@@ -76,8 +76,9 @@ static void check_ahead(struct sim *w, const struct sl_core_attempt *a)
         const struct sl_core_run *r = w->runs[i].core;
         for (uint32_t s = 0; r != NULL && s < w->pipeline.plan->n_steps; s++) {
             const struct sl_core_attempt *b = r->steps[s].att;
-            bool kept = r->state != SL_RUN_CANCELLING && !sl_sched_group_failed(r->sched, s, NULL);
-            n += b != NULL && b->ahead && kept ? 1 : 0; /* others go when their start is answered */
+            bool kept = b != NULL && r->state != SL_RUN_CANCELLING &&
+                        !sl_sched_group_failed(r->sched, s, NULL);
+            n += kept && b->ahead ? 1 : 0; /* others go when their start is answered */
             running += b != NULL && !b->ahead ? 1 : 0;
         }
     }

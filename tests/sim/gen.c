@@ -137,6 +137,10 @@ static void write_process(struct gen *g, struct sim_group *s, uint32_t at)
     sl_buf_puts(&g->out, s->has_model
                              ? "    outputs:\n      m: {model: made}\n      d: {dataset: read}\n"
                              : "    outputs:\n      m: {}\n");
+    s->hurried = s->pool < 0 && sim_one_in(&g->rng, 6);
+    if (s->hurried) {
+        sl_buf_printf(&g->out, "    queue_timeout: %ums\n", 1 + sim_below(&g->rng, 8000));
+    }
     sl_buf_printf(&g->out, "    resources: {cpu: %s}\n",
                   (const char *[]){"0.5", "1", "2", "3500m"}[sim_below(&g->rng, 4)]);
 }
@@ -158,6 +162,25 @@ static bool write_gate(struct gen *g, struct sim_group *s, uint32_t at)
     return true;
 }
 
+/** A step that waits for people, or tells them something. */
+static void write_people(struct gen *g, struct sim_group *s)
+{
+    s->plain = true;
+    s->pool = -1;
+    g->n_steps++;
+    s->notify = s->is_finally || sim_one_in(&g->rng, 4);
+    s->approval = !s->notify;
+    if (s->notify) {
+        sl_buf_puts(&g->out, "    notify: {webhook: ops, text: \"${{ run.status }}\"}\n");
+        return;
+    }
+    s->times_out = sim_one_in(&g->rng, 2);
+    s->yes_in_time = s->times_out && sim_one_in(&g->rng, 3);
+    sl_buf_printf(&g->out, "    approval: {from: user:ana%s%s}\n",
+                  s->times_out ? ", timeout: 4s" : "",
+                  s->yes_in_time ? ", on_timeout: approve" : "");
+}
+
 static void write_step(struct gen *g, uint32_t at, uint32_t first_finally)
 {
     struct sim_group *s = &g->p->groups[at];
@@ -170,7 +193,9 @@ static void write_step(struct gen *g, uint32_t at, uint32_t first_finally)
         uint32_t b = sim_below(&g->rng, before);
         sl_buf_printf(&g->out, a == b ? "    needs: [s%u]\n" : "    needs: [s%u, s%u]\n", a, b);
     }
-    if (!sim_one_in(&g->rng, 3) || !write_gate(g, s, at)) {
+    if (sim_one_in(&g->rng, 7)) {
+        write_people(g, s);
+    } else if (!sim_one_in(&g->rng, 3) || !write_gate(g, s, at)) {
         write_process(g, s, at);
     }
 }

@@ -89,7 +89,10 @@ void sim_judge(struct sim *w, uint32_t run, uint32_t step, struct sl_decision *d
     *d = (struct sl_decision){0};
     int rc = sl_plan_condition(w->pipeline.plan, step, &world, &a, &go, &why, &err);
     SIM_CHECK(w, rc == 0, "condition of %s: %s", sim_key(w, step), err.msg);
-    if (go) {
+    const struct sim_group *g = &w->pipeline.groups[w->pipeline.plan->steps[step].group];
+    if (go && (g->approval || g->notify)) {
+        sim_people_judge(w, run, step, d);
+    } else if (go) {
         judge_cache(w, run, step, d);
     } else {
         d->kind = sl_starts_with(why, "if") ? SL_DECIDE_SKIP : SL_DECIDE_OMIT;
@@ -245,7 +248,7 @@ static void io_journal(void *data, struct sl_journal *j)
     struct sim *w = data;
     SIM_CHECK(w, !w->halted, "a halted core writes");
     SIM_CHECK(w, j->entries.n > 0, "an empty batch");
-    sl_vec_push(&w->batches, ((struct sim_batch){j, false}));
+    sl_vec_push(&w->batches, ((struct sim_batch){j, false, w->n_batches++}));
     sim_push(w, (struct sim_event){.kind = EV_COMMIT}, 30);
 }
 

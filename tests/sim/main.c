@@ -45,6 +45,9 @@ int main(int argc, char **argv)
         sum.ahead += c.ahead;
         sum.dropped += c.dropped;
         sum.stopped += c.stopped;
+        sum.votes += c.votes;
+        sum.replaced += c.replaced;
+        sum.late += c.late;
     }
     (void)printf("sim: %llu seeds, %llu crashes, %llu faults injected, 0 violations\n",
                  (unsigned long long)n, (unsigned long long)sum.crashes,
@@ -55,5 +58,8 @@ int main(int argc, char **argv)
     (void)printf("sim: %llu made ready ahead, %llu of them given up, %llu stopped by fail_fast\n",
                  (unsigned long long)sum.ahead, (unsigned long long)sum.dropped,
                  (unsigned long long)sum.stopped);
+    (void)printf("sim: %llu votes, %llu runs replaced, %llu steps that waited too long\n",
+                 (unsigned long long)sum.votes, (unsigned long long)sum.replaced,
+                 (unsigned long long)sum.late);
     return n > 0 ? 0 : 2;
 }

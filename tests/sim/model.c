@@ -117,6 +117,11 @@ struct expected {
 static struct expected execute(const struct sim *w, const struct sim_run *r, uint32_t step)
 {
     const struct sim_group *g = &w->pipeline.groups[w->pipeline.plan->steps[step].group];
+    const struct sim_ask *ask = &r->asks[step];
+    if (g->notify || g->approval) {
+        enum sl_step_state yes = ask->unchanged ? SL_STEP_UNCHANGED : SL_STEP_SUCCEEDED;
+        return (struct expected){g->notify || ask->yes ? yes : SL_STEP_REFUSED, 0, SL_FAIL_COUNT};
+    }
     for (int k = 0;; k++) {
         struct sl_outcome o = sim_fate(w, r->index, step, k);
         if (o.ok) {
@@ -190,6 +195,9 @@ static bool may_differ(const struct sim *w, const struct sim_run *r, uint32_t st
     if (is == SL_STEP_CANCELLED && !g->is_finally) {
         return r->cancelled || (g->fail_fast && group_failed(w, r, p->group));
     }
+    if (is == SL_STEP_FAILED && r->rows[step].timed_out) {
+        return g->hurried;
+    }
     if (is == SL_STEP_FAILED && judge(w, r, step) == RUNS) {
         return (r->cancelled && !g->is_finally) ||
                sim_never_started(w, r->index, step) > SIM_FREE_MAX;
@@ -212,7 +220,7 @@ static void check_step(struct sim *w, const struct sim_run *r, uint32_t step)
         SIM_CHECK(w, may_differ(w, r, step, &x), "run %u: %s ended %s, the model says %s", r->index,
                   sim_key(w, step), sl_sm_name(&sl_step_machine, (int)is),
                   sl_sm_name(&sl_step_machine, (int)x.state));
-    } else if (!r->cancelled) {
+    } else if (!r->cancelled && !r->rows[step].timed_out) {
         SIM_CHECK(w, executed(w, r, step) == x.executions,
                   "run %u: %s took %d executions, the model says %d", r->index, sim_key(w, step),
                   executed(w, r, step), x.executions);
@@ -228,7 +236,7 @@ static void check_timed_out(struct sim *w, const struct sim_run *r)
     for (uint32_t i = 0; i < w->pipeline.plan->n_steps; i++) {
         if (r->rows[i].state == SL_STEP_FAILED) {
             n_failed++;
-            by_timeout += execute(w, r, i).last == SL_FAIL_TIMEOUT ? 1 : 0;
+            by_timeout += r->rows[i].timed_out || execute(w, r, i).last == SL_FAIL_TIMEOUT ? 1 : 0;
         }
     }
     if (r->cancelled || n_failed == 0 || (by_timeout > 0 && by_timeout < n_failed)) {
@@ -243,7 +251,12 @@ void sim_model_check(struct sim *w, const struct sim_run *r)
 {
     uint32_t n[SL_STEP_STATES] = {0};
     for (uint32_t i = 0; i < w->pipeline.plan->n_steps; i++) {
-        check_step(w, r, i);
+        if (r->started) {
+            check_step(w, r, i);
+        } else {
+            SIM_CHECK(w, r->rows[i].state == SL_STEP_CANCELLED, "%s of run %u, which never started",
+                      sim_key(w, i), r->index);
+        }
         n[r->rows[i].state]++;
     }
     enum sl_run_state want = r->cancelled                    ? SL_RUN_CANCELLED

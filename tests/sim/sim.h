@@ -12,7 +12,7 @@
 #include "core/base/mem.h"
 #include "pipelines/run/core.h"
 
-#define SIM_RUNS_MAX   2
+#define SIM_RUNS_MAX   4
 #define SIM_GROUPS_MAX 24
 #define SIM_STEPS_MAX  160
 #define SIM_POOL       4 /* scripts that several steps share, so that cache keys meet */
@@ -53,7 +53,9 @@ struct sim_group {
     int pool;         /* shared script, or -1 */
     int retry_max;
     unsigned retry_on;
-    bool external, cacheable, fail_fast, gate, is_finally, has_model, plain;
+    bool external, cacheable, fail_fast, gate, is_finally, has_model, plain, notify;
+    bool approval, times_out, yes_in_time; /* times_out: asked for so long only; then yes or no */
+    bool hurried;                          /* has a queue_timeout */
 };
 
 struct sim_pipeline {
@@ -93,16 +95,28 @@ struct sim_proc {
     bool exit_told;
 };
 
+/** A question to people: what the approval's own tables hold. */
+struct sim_ask {
+    bool asked, answered, yes, unchanged;
+    int64_t until_ms; /* 0: no end */
+};
+
 struct sim_row { /* of a step, in the store */
     enum sl_step_state state;
     int attempts;
     int64_t not_before_ms;
-    bool has_key;
+    int64_t ended_ms;
+    bool has_key, timed_out;
     struct sl_digest key;
 };
 
 struct sim_run {
     uint32_t index;
+    int priority;
+    bool replace, started; /* started: was durably running once */
+    int64_t created_ms;
+    uint64_t batch; /* the first that its submission may be in */
+    struct sim_ask asks[SIM_STEPS_MAX];
     char id[SL_ID_HEX + 1];
     bool submitted, over;
     bool cancelled; /* the request became durable */
@@ -128,6 +142,7 @@ enum sim_event_kind {
     EV_WAKE,
     EV_OF_WORLD, /* those below survive the engine */
     EV_PROC_END = EV_OF_WORLD,
+    EV_VOTE, /* a person answers */
     EV_SUBMIT,
     EV_RESTART
 };
@@ -143,10 +158,12 @@ struct sim_event {
 struct sim_batch {
     struct sl_journal *j;
     bool committed;
+    uint64_t number;
 };
 
 struct sim_counts {
-    uint64_t crashes, faults, events, attempts, adopted, cached, parked, ahead, dropped, stopped;
+    uint64_t crashes, faults, events, attempts, adopted, cached, parked, ahead, dropped, stopped,
+        votes, replaced, late;
 };
 
 struct sim {
@@ -159,11 +176,13 @@ struct sim {
     uint32_t profile; /* which faults this seed has */
     int64_t true_ms, skew_ms;
     uint64_t next_id;
+    int group_limit; /* all runs are of one group; 0: of none */
     struct sim_run runs[SIM_RUNS_MAX];
     uint32_t n_runs;
     SL_VEC(struct sim_proc *) procs;
     SL_VEC(struct sim_event) events;
     SL_VEC(struct sim_batch) batches;
+    uint64_t n_batches, applying; /* handed over so far; the number of the one being applied */
     SL_VEC(struct sim_cached) cache;
     struct sl_buf trace;
     struct sim_counts counts;
@@ -210,6 +229,15 @@ void sim_restart(struct sim *w);
 struct sl_outcome sim_fate(const struct sim *w, uint32_t run, uint32_t step, int k);
 /** Compares the stored end of a run with the reference model. */
 void sim_model_check(struct sim *w, const struct sim_run *r);
+/** Who comes first in the group, from what is durable. */
+bool sim_before(const struct sim_run *a, const struct sim_run *b);
+/** A run of the group starts; one is cancelled, for that reason. */
+void sim_check_admitted(struct sim *w, const struct sim_run *r);
+void sim_check_replaced(struct sim *w, const struct sim_run *r, const char *reason);
+
+/** How a step that asks or tells people is decided; a person answers. */
+void sim_people_judge(struct sim *w, uint32_t run, uint32_t step, struct sl_decision *d);
+void sim_people_vote(struct sim *w, uint32_t run, uint32_t step);
 /** What must hold after every event. */
 void sim_check_now(struct sim *w);
 void sim_check_go(struct sim *w, const struct sim_proc *p);

@@ -81,6 +81,11 @@ static struct sl_core_run *core_run(struct sim_run *r, const struct sim *w)
     sl_arena_init(c->arena, 0);
     c->state = r->state;
     c->host = r;
+    c->group = w->group_limit > 0 ? "g" : NULL;
+    c->group_limit = w->group_limit;
+    c->priority = r->priority;
+    c->replace = r->replace;
+    c->created_ms = r->created_ms;
     r->core = c;
     return c;
 }
@@ -95,6 +100,8 @@ void sim_submit(struct sim *w, uint32_t run)
     }
     sim_trace(w, "submit run %u", run);
     r->submitted = true;
+    r->created_ms = sim_now(w);
+    r->batch = w->n_batches;
     SIM_CHECK(w, sl_core_add_run(w->core, core_run(r, w), &err) == 0, "refused: %s", err.msg);
     sl_core_pump(w->core);
 }
@@ -169,6 +176,8 @@ static void restore_steps(struct sim *w, struct sim_run *r)
         struct sl_core_step s = {.state = row->state,
                                  .attempts = row->attempts,
                                  .not_before_ms = row->not_before_ms,
+                                 .timed_out = row->timed_out,
+                                 .ended_ms = row->ended_ms,
                                  .has_key = row->has_key,
                                  .key = row->key,
                                  .key_record = row->has_key ? sl_strdup("{}") : NULL};
@@ -245,7 +254,8 @@ static void on_decided(struct sim *w, struct sim_event *e)
         sim_judge(w, e->run, e->step, &d);
     }
     sim_trace(w, "decided run %u %s: %s", e->run, sim_key(w, e->step),
-              (const char *[]){"run", "skip", "omit", "cached", "fail"}[d.kind]);
+              (const char *[]){"run", "skip", "omit", "cached", "fail", "wait", "done",
+                               "refuse"}[d.kind]);
     sl_core_decided(w->runs[e->run].core, e->step, &d);
 }
 
@@ -323,6 +333,7 @@ static void on_commit(struct sim *w)
     }
     SL_ASSERT(i < w->batches.n);
     if (!w->disk_full) {
+        w->applying = w->batches.items[i].number;
         sim_store_apply(w, w->batches.items[i].j);
         w->batches.items[i].committed = true;
         sim_push(w, (struct sim_event){.kind = EV_ANSWER}, 10);
@@ -345,6 +356,7 @@ static void deliver(struct sim *w, struct sim_event *e)
     case EV_WAKE: break;
     case EV_PROC_END: on_proc_end(w, e->proc); return;
     case EV_SUBMIT: sim_submit(w, e->run); return;
+    case EV_VOTE: sim_people_vote(w, e->run, e->step); break;
     case EV_RESTART:
         if (w->halted) {
             sim_trace(w, "space freed");
@@ -456,8 +468,12 @@ static void start_world(struct sim *w, uint64_t seed)
                                      .slots = (int)sim_below(&w->rng, 5),
                                      .ahead = 4 * (int)sim_below(&w->rng, 3)};
     w->n_runs = 1 + sim_below(&w->rng, SIM_RUNS_MAX);
+    w->group_limit = (int)sim_below(&w->rng, 4) - 1;
+    w->group_limit = SL_MAX(w->group_limit, 0);
     for (uint32_t i = 0; i < w->n_runs; i++) {
         w->runs[i].index = i;
+        w->runs[i].priority = (int)sim_below(&w->rng, 3);
+        w->runs[i].replace = w->group_limit > 0 && sim_one_in(&w->rng, 4);
         snprintf(w->runs[i].id, sizeof(w->runs[i].id), "%032x", 0xf00U + i);
         sim_push(w, (struct sim_event){.kind = EV_SUBMIT, .run = i}, i == 0 ? 0 : 20000);
     }
