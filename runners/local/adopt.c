@@ -17,6 +17,7 @@
 #include "core/base/str.h"
 #include "runners/local/leftover.h"
 #include "runners/local/record.h"
+#include "runners/local/shim_secret.h"
 
 #define SHIM_ERRNO_BASE 64 /* exit status of a shim that could not leave a record */
 
@@ -111,9 +112,11 @@ void sl_local_conclude(struct local_attempt *a, struct sl_attempt_result *ret)
     struct sl_err why = SL_ERR_INIT;
     if (a->dirfd < 0) {
         judge(ret, SL_CLASS_LOST, "its attempt directory is gone");
+        sl_shim_secret_end(a->runner->cgroups.prefix, id->nonce, -1);
         sl_cgroup_end(id->cgroup, id->nonce);
         return;
     }
+    sl_shim_secret_end(a->runner->cgroups.prefix, id->nonce, a->dirfd);
     int rc = sl_exit_record_read(a->dirfd, id->nonce, ret, &why);
     if (rc == 0) {
         return; /* the shim had emptied its cgroups before it wrote this */

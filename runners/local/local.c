@@ -27,6 +27,7 @@
 #include "core/base/mem.h"
 #include "runners/local/record.h"
 #include "runners/local/shim_image.h"
+#include "runners/local/shim_secret.h"
 #include "runners/local/shim_spec.h"
 
 #define DISCARD_WAIT_MS 2000 /* close: for shims told to end */
@@ -355,7 +356,8 @@ static int local_sweep(struct sl_runner *runner, const char *const *known, size_
                        struct sl_err *err)
 {
     (void)err; /* what cannot be listed cannot be ours */
-    return sl_cgroup_sweep(&local_of(runner)->cgroups, known, n);
+    const struct sl_cgroup_facts *facts = &local_of(runner)->cgroups;
+    return sl_cgroup_sweep(facts, known, n) + sl_shim_secret_sweep(facts->prefix, known, n);
 }
 
 static void local_close(struct sl_runner *runner)

@@ -10,10 +10,12 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include "core/base/fs.h"
+#include "runners/local/shim_secret.h"
 
 static void pair(struct sl_buf *out, const char *key, const char *value)
 {
@@ -70,18 +72,40 @@ static void write_spec(const struct sl_attempt_spec *s, const char *nonce,
     }
 }
 
+/* The sandbox shows a step the directory of its secrets as well. */
+static int put_box(const struct sl_attempt_spec *spec, const char *secret_dir,
+                   struct sl_sandbox *sandbox, struct sl_buf *out, struct sl_err *err)
+{
+    struct sl_sandbox_bind binds[SL_RUNNER_BINDS_MAX + 1];
+    struct sl_attempt_spec shown = *spec;
+    if (spec->sandbox.level == SL_ISOLATION_NONE) {
+        return 0;
+    }
+    if (sl_shim_secret_files(spec)) {
+        size_t n = spec->sandbox.n_binds;
+        if (n > 0) {
+            memcpy(binds, spec->sandbox.binds, n * sizeof(*binds));
+        }
+        binds[n] = (struct sl_sandbox_bind){.path = secret_dir};
+        shown.sandbox.binds = binds;
+        shown.sandbox.n_binds = n + 1;
+    }
+    return sl_sandbox_words(sandbox, &shown, out, err);
+}
+
 int sl_shim_spec_fd(const struct sl_attempt_spec *spec, const char *nonce,
                     const struct sl_shim_world *world, struct sl_err *err)
 {
     _cleanup_(buf)
     struct sl_buf text = SL_BUF_INIT(SL_SHIM_SPEC_MAX);
+    char secret_dir[SL_SHIM_SECRET_DIR] = "";
+    if (sl_shim_secret_files(spec)) {
+        sl_shim_secret_dir(world->cgroups->prefix, nonce, spec->attempt_dir, secret_dir);
+    }
     write_spec(spec, nonce, world->cgroups, &text);
-    int rc = 0;
-    if (spec->sandbox.level != SL_ISOLATION_NONE) {
-        rc = sl_sandbox_words(world->sandbox, spec, &text, err);
-        if (rc < 0) {
-            return rc;
-        }
+    int rc = put_box(spec, secret_dir, world->sandbox, &text, err);
+    if (rc < 0) {
+        return rc;
     }
     SL_ASSERT(!text.overflow); /* the checked spec is at most half of it */
     _cleanup_(close)
@@ -92,6 +116,10 @@ int sl_shim_spec_fd(const struct sl_attempt_spec *spec, const char *nonce,
     rc = sl_write_all(fd, text.ptr, text.len, err);
     if (rc < 0) {
         return sl_err_wrap(err, "cannot write the shim's spec");
+    }
+    rc = sl_shim_secret_write(fd, spec, secret_dir, err);
+    if (rc < 0) {
+        return rc;
     }
     if (lseek(fd, 0, SEEK_SET) != 0) {
         return sl_err_errno(err, errno, "cannot rewind the shim's spec");

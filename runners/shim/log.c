@@ -22,6 +22,7 @@
 
 struct stream {
     char mark;
+    struct sl_mask_stream mask;
     size_t len;
     char line[SHIM_LINE_MAX]; /* the unfinished line */
 };
@@ -36,6 +37,7 @@ static struct {
     size_t out_len;
     char out[OUT_BYTES];
     char in[SHIM_LINE_MAX];
+    char masked[SHIM_LINE_MAX + SL_MASK_ROOM];
     int64_t stamp_sec; /* what `stamp` holds */
     char stamp[21];    /* "2026-11-20T10:00:00." */
 } lg;                  /* all zero, so that it takes no room in the image */
@@ -206,6 +208,16 @@ static void take(struct stream *s, const char *text, size_t len, int64_t us)
     }
 }
 
+static void end_stream(struct stream *s)
+{
+    int64_t us = shim_wall_us();
+    if (shim_secret_mask() != NULL) {
+        size_t given = sl_mask_end(shim_secret_mask(), &s->mask, lg.masked);
+        take(s, lg.masked, given, us);
+    }
+    emit_partial(s, us);
+}
+
 bool shim_log_pump(enum shim_stream stream, int fd)
 {
     struct stream *s = &lg.streams[stream];
@@ -214,11 +226,17 @@ bool shim_log_pump(enum shim_stream stream, int fd)
         return errno == EAGAIN || errno == EINTR;
     }
     if (n == 0) {
-        emit_partial(s, shim_wall_us());
+        end_stream(s);
         return false;
     }
+    const struct sl_mask *mask = shim_secret_mask();
     lg.taken += (size_t)n;
-    take(s, lg.in, (size_t)n, shim_wall_us());
+    if (mask != NULL) {
+        size_t given = sl_mask_feed(mask, &s->mask, lg.in, (size_t)n, lg.masked);
+        take(s, lg.masked, given, shim_wall_us());
+    } else {
+        take(s, lg.in, (size_t)n, shim_wall_us());
+    }
     return true;
 }
 
@@ -227,6 +245,12 @@ void shim_log_flush_partial(void)
     int64_t us = shim_wall_us();
     emit_partial(&lg.streams[SHIM_OUT], us);
     emit_partial(&lg.streams[SHIM_ERR], us);
+}
+
+void shim_log_finish(void)
+{
+    end_stream(&lg.streams[SHIM_OUT]);
+    end_stream(&lg.streams[SHIM_ERR]);
 }
 
 bool shim_log_has_partial(void)

@@ -272,7 +272,7 @@ static void drain_streams(void)
             *open = shim_log_pump(i == 0 ? SHIM_OUT : SHIM_ERR, fd);
         }
     }
-    shim_log_flush_partial();
+    shim_log_finish();
     shim_log_flush();
 }
 
@@ -280,6 +280,7 @@ static void run_step(void)
 {
     shim.result.started_ms = shim_wall_us() / 1000;
     shim_step_start(&shim.spec, &shim.step);
+    shim_secret_forget();
     if (shim.step.pid < 0) {
         shim.step.stage = shim.step.stage != NULL ? shim.step.stage : "cannot start";
         shim.nobody_left = true;
@@ -341,12 +342,14 @@ static void conclude(void)
                              : shim.spec.cwd,
                        strerror(shim.step.error));
     }
+    shim_secret_remove();
     shim_cgroup_remove(&shim.spec);
     (void)shim_record_publish(&shim.spec, r); /* without it the engine says lost */
 }
 
 static void discard(void)
 {
+    shim_secret_remove();
     shim_cgroup_remove(&shim.spec);
     shim_log_discard();
 }
@@ -370,6 +373,8 @@ static int prepare(void)
     error = shim_log_open(shim.spec.log_bytes_max);
     if (error != 0) {
         (void)snprintf(reason, sizeof(reason), "cannot create the log: %s", strerror(error));
+    } else if (!shim_secret_prepare(&shim.spec, reason)) {
+        error = EIO;
     } else if (shim.spec.n_box > 0 && (error = shim_box_prepare(&shim.spec)) != 0) {
         (void)snprintf(reason, sizeof(reason), "cannot make the sandbox's orders: %s",
                        strerror(error));
@@ -377,6 +382,7 @@ static int prepare(void)
         shim_watch_prepare(&shim.spec);
         return 0;
     }
+    shim_secret_remove();
     shim_log_discard();
     finish_record(SHIM_NEVER_STARTED, reason);
     return 1;

@@ -8,6 +8,7 @@ else()
   set(sl_shim_cc ${CMAKE_C_COMPILER})
 endif()
 file(GLOB sl_shim_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/runners/shim/*.c)
+list(APPEND sl_shim_sources ${CMAKE_SOURCE_DIR}/core/base/mask.c)
 set(SL_SHIM_ELF ${CMAKE_BINARY_DIR}/shim/sluice-shim)
 set(sl_shim_flags -static -Os -std=gnu17 -D_GNU_SOURCE -I${CMAKE_SOURCE_DIR}
   -ffile-prefix-map=${CMAKE_SOURCE_DIR}/= -ffunction-sections -fdata-sections
@@ -21,7 +22,7 @@ file(MAKE_DIRECTORY ${CMAKE_BINARY_DIR}/shim)
 add_custom_command(OUTPUT ${SL_SHIM_ELF}
   COMMAND ${sl_shim_cc} ${sl_shim_flags} -o ${SL_SHIM_ELF} ${sl_shim_sources}
   DEPENDS ${sl_shim_sources} ${CMAKE_SOURCE_DIR}/runners/shim/shim_priv.h
-    ${CMAKE_SOURCE_DIR}/core/base/base.h
+    ${CMAKE_SOURCE_DIR}/core/base/base.h ${CMAKE_SOURCE_DIR}/core/base/mask.h
   COMMENT "Building the static shim"
   VERBATIM)
 add_custom_target(sl_shim DEPENDS ${SL_SHIM_ELF})

@@ -10,6 +10,7 @@
 #include <sys/types.h>
 
 #include "core/base/base.h"
+#include "core/base/mask.h"
 
 #define SHIM_SPEC_FD    3 /* the spec, read whole before anything else */
 #define SHIM_START_FD   4 /* start pipe: 'G' lets the step run, end of file means never */
@@ -145,6 +146,20 @@ pid_t shim_box_group(void);
 /** Whether the sandbox let the step begin. Once it has ended. */
 bool shim_box_began(void);
 
+/* secret.c */
+/** Takes a secret of the spec: "e NAME HEX" for a variable, "f NAME HEX" for a file. False when it is none. */
+bool shim_secret_add(char *value);
+/** Where files of secrets are made; must not exist. */
+void shim_secret_dir(const char *path);
+/** Puts variables into the environment, makes files and the mask. False with `reason`; nothing is left then. */
+bool shim_secret_prepare(struct shim_spec *spec, char reason[SHIM_REASON_MAX]);
+/** The step has been executed: overwrites the values. */
+void shim_secret_forget(void);
+/** Removes the files. Again is fine. */
+void shim_secret_remove(void);
+/** What to look for in the log; NULL: nothing. */
+const struct sl_mask *shim_secret_mask(void);
+
 /* log.c */
 enum shim_stream { SHIM_OUT, SHIM_ERR };
 /** Opens the log. 0 or an errno value. */
@@ -152,8 +167,10 @@ int shim_log_open(uint64_t bytes_max);
 void shim_log_discard(void);
 /** Reads what is there. False once the stream has ended. */
 bool shim_log_pump(enum shim_stream stream, int fd);
-/** Writes unfinished lines out, as pieces. */
+/** Writes unfinished lines out, as pieces; but not what may be the start of a secret. */
 void shim_log_flush_partial(void);
+/** Nothing more comes: writes out what is left. */
+void shim_log_finish(void);
 bool shim_log_has_partial(void);
 /** Hands all that is gathered to the kernel. */
 void shim_log_flush(void);

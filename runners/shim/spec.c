@@ -128,6 +128,10 @@ static bool take_pair(struct shim_spec *s, const char *key, char *value)
         s->pids_file = value;
     } else if (strcmp(key, "checkpoint") == 0) {
         s->checkpoint = value;
+    } else if (strcmp(key, "secret") == 0) {
+        return shim_secret_add(value);
+    } else if (strcmp(key, "secret_dir") == 0) {
+        shim_secret_dir(value);
     } else {
         return take_number(s, key, value);
     }
