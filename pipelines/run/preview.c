@@ -33,6 +33,9 @@ struct preview {
 static const char *step_status(void *data, uint32_t step)
 {
     const struct preview *p = data;
+    if (p->l->plan->steps[step].spec->builds != NULL && p->decided[step] != D_ERROR) {
+        return "succeeded"; /* an environment: what it will be is known */
+    }
     return p->decided[step] == D_CACHED    ? "cached"
            : p->decided[step] == D_SKIPPED ? "skipped"
                                            : "pending";
