@@ -127,6 +127,8 @@ bool sl_tmpl_is_literal(const struct sl_tmpl *t); /* no expression inside */
 const char *sl_tmpl_source(const struct sl_tmpl *t);
 /** The single expression when the whole text is one; NULL otherwise. */
 const struct sl_expr *sl_tmpl_single(const struct sl_tmpl *t);
+/** The reference that the whole text is, such as "${{ steps.a.outputs.b[*] }}"; false when it is more. */
+bool sl_tmpl_ref(const struct sl_tmpl *t, struct sl_expr_ref *ret);
 void sl_tmpl_refs(const struct sl_tmpl *t, sl_expr_ref_fn fn, void *data);
 /** A text that is wholly one expression keeps its type; otherwise a string. */
 int sl_tmpl_eval(const struct sl_tmpl *t, const struct sl_expr_scope *scope, struct sl_arena *a,

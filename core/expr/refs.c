@@ -132,3 +132,31 @@ bool sl_expr_mentions_status(const struct sl_expr *x)
     sl_expr_refs(x, note_status, &found);
     return found;
 }
+
+struct whole {
+    struct sl_expr_ref first;
+    size_t n;
+};
+
+static void note_whole(const struct sl_expr_ref *ref, void *data)
+{
+    struct whole *w = data;
+    if (w->n++ == 0) {
+        w->first = *ref;
+    }
+}
+
+bool sl_tmpl_ref(const struct sl_tmpl *t, struct sl_expr_ref *ret)
+{
+    struct whole w = {.n = 0};
+    const struct sl_expr *x = sl_tmpl_single(t);
+    if (x == NULL) {
+        return false;
+    }
+    sl_expr_refs(x, note_whole, &w);
+    if (w.n != 1 || w.first.width != strlen(sl_expr_source(x))) {
+        return false;
+    }
+    *ret = w.first;
+    return true;
+}

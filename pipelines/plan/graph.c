@@ -58,37 +58,78 @@ void sl_plan_step_refs(const struct sl_step *s, sl_expr_ref_fn fn, void *data)
 struct needs { /* of one written step: a set of written steps */
     bool *has;
     const struct sl_spec *spec;
+    const struct sl_sub *sub; /* whose names are meant */
 };
+
+/** A step, or every step of a sub-pipeline. */
+static void note_named(struct needs *n, const struct sl_sub *names, const char *name)
+{
+    struct sl_spec_named named = sl_spec_find(n->spec, names, name);
+    if (named.step != NULL) {
+        n->has[named.step - n->spec->steps] = true;
+    }
+    for (size_t i = 0; named.sub != NULL && i < n->spec->n_steps; i++) {
+        n->has[i] = n->has[i] || (n->spec->steps[i].sub != NULL &&
+                                  sl_sub_within(n->spec->steps[i].sub, named.sub));
+    }
+}
 
 static void note_ref(const struct sl_expr_ref *ref, void *data)
 {
     struct needs *n = data;
     if (ref->n >= 2 && sl_streq(ref->parts[0], "steps")) {
-        int i = sl_plan_spec_index(n->spec, ref->parts[1]);
-        if (i >= 0) {
-            n->has[i] = true;
-        }
+        note_named(n, n->sub, ref->parts[1]);
     }
 }
 
-static void note_name(struct needs *n, const char *id)
+static void note_full(struct needs *n, const char *id)
 {
-    int i = id != NULL ? sl_plan_spec_index(n->spec, id) : -1;
-    if (i >= 0) {
-        n->has[i] = true;
+    if (id != NULL) {
+        note_named(n, NULL, id);
     }
 }
 
-static void needs_of(const struct sl_spec *spec, size_t at, bool *has)
+/** What the step that stands for a sub-pipeline waits for. Its names are those of the file that it is in. */
+static void sub_needs_of(const struct sl_spec *spec, const struct sl_sub *sub, bool *has)
+{
+    struct needs n = {has, spec, sub->up};
+    for (size_t i = 0; i < sub->n_needs; i++) {
+        note_full(&n, sub->needs[i]);
+    }
+    for (size_t i = 0; i < sub->n_inputs; i++) {
+        sl_tmpl_refs(sub->inputs[i].ref, note_ref, &n);
+    }
+    if (sub->cond != NULL) {
+        sl_expr_refs(sub->cond, note_ref, &n);
+    }
+}
+
+static const bool *const *all_sub_needs(const struct sl_spec *spec, struct sl_arena *a)
+{
+    const bool **all = SL_ARENA_ARRAY(a, const bool *, spec->n_subs + 1);
+    for (size_t i = 0; i < spec->n_subs; i++) {
+        bool *has = SL_ARENA_ARRAY(a, bool, spec->n_steps + 1);
+        sub_needs_of(spec, spec->subs[i], has);
+        all[i] = has;
+    }
+    return (const bool *const *)all;
+}
+
+static void needs_of(const struct sl_spec *spec, size_t at, const bool *const *sub_needs, bool *has)
 {
     const struct sl_step *s = &spec->steps[at];
-    struct needs n = {has, spec};
+    struct needs n = {has, spec, s->sub};
     for (size_t i = 0; i < s->n_needs; i++) {
-        note_name(&n, s->needs[i]);
+        note_full(&n, s->needs[i]);
     }
     sl_plan_step_refs(s, note_ref, &n);
-    note_name(&n, s->rollback.of_step);
-    note_name(&n, s->gate.evaluate);
+    note_full(&n, s->rollback.of_step);
+    note_full(&n, s->gate.evaluate);
+    for (const struct sl_sub *sub = s->sub; sub != NULL; sub = sub->up) {
+        for (size_t i = 0; i < spec->n_steps; i++) {
+            has[i] = has[i] || sub_needs[sub->index][i];
+        }
+    }
     for (size_t i = 0; s->is_finally && i < spec->n_steps; i++) {
         has[i] = has[i] || !spec->steps[i].is_finally;
     }
@@ -238,6 +279,17 @@ static int check_keys(struct builder *b, size_t at)
     return 0;
 }
 
+static const char *key_of(struct builder *b, const struct sl_step *s, const struct sl_value *matrix)
+{
+    if (s->matrix == NULL) {
+        return s->id;
+    }
+    if (sl_plan_is_fanout(s)) {
+        return sl_arena_printf(b->a, "%s[%lld]", s->id, (long long)matrix->map.fields[0].value.i);
+    }
+    return sl_arena_printf(b->a, "%s[%s]", s->id, sl_plan_matrix_text(matrix, b->a));
+}
+
 static int add_group(struct builder *b, size_t at, struct sl_value *instances, size_t n)
 {
     const struct sl_step *s = &b->spec->steps[at];
@@ -247,9 +299,7 @@ static int add_group(struct builder *b, size_t at, struct sl_value *instances, s
     for (size_t i = 0; i < n && rc == 0; i++) {
         struct sl_plan_step *p = add(b, at);
         p->matrix = instances[i];
-        p->key = s->matrix == NULL ? s->id
-                                   : sl_arena_printf(b->a, "%s[%s]", s->id,
-                                                     sl_plan_matrix_text(&instances[i], b->a));
+        p->key = key_of(b, s, &instances[i]);
         if (i == 0) {
             rc = link_needs(b, at, p, b->champion[at]);
         } else { /* every instance needs the same steps */
@@ -352,15 +402,20 @@ int sl_plan_build(const struct sl_spec *spec, const struct sl_param_value *param
     b.first = SL_ARENA_ARRAY(a, uint32_t, n + 1);
     b.count = SL_ARENA_ARRAY(a, uint32_t, n + 1);
     b.champion = SL_ARENA_ARRAY(a, int, n + 1);
+    const bool *const *sub_needs = all_sub_needs(spec, a);
     for (size_t i = 0; i < n; i++) {
         b.champion[i] = -1;
-        needs_of(spec, i, b.has + i * n);
+        needs_of(spec, i, sub_needs, b.has + i * n);
     }
+    struct sl_param_value **sub_params = NULL;
+    int rc = sl_plan_sub_params(spec, params, a, diags, &sub_params);
     b.plan->spec = spec;
     b.plan->params = params;
+    b.plan->sub_params = sub_params;
+    b.plan->sub_needs = sub_needs;
     b.plan->group_first = b.first;
     b.plan->group_count = b.count;
-    int rc = sort(&b);
+    rc = rc < 0 ? rc : sort(&b);
     rc = rc < 0 ? rc : expand(&b);
     if (rc == 0) {
         *ret = b.plan;

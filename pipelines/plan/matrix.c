@@ -113,6 +113,20 @@ static size_t include(const struct sl_matrix *m, struct sl_value *list, size_t n
     return n;
 }
 
+/** A fan-out is planned with all that it may have; which elements there are is known when it is decided. */
+static struct sl_value *elements(const struct sl_matrix *m, struct sl_arena *a)
+{
+    struct sl_value *list = SL_ARENA_ARRAY(a, struct sl_value, (size_t)m->max);
+    struct sl_value_field *fields = SL_ARENA_ARRAY(a, struct sl_value_field, (size_t)m->max);
+    for (size_t i = 0; i < (size_t)m->max; i++) {
+        fields[i] = (struct sl_value_field){"index", {.type = SL_V_INT, .i = (int64_t)i}};
+        list[i].type = SL_V_MAP;
+        list[i].map.fields = &fields[i];
+        list[i].map.n = 1;
+    }
+    return list;
+}
+
 int sl_plan_instances(const struct sl_step *s, struct sl_arena *a, struct sl_diags *diags,
                       struct sl_value **ret, size_t *ret_n)
 {
@@ -120,6 +134,11 @@ int sl_plan_instances(const struct sl_step *s, struct sl_arena *a, struct sl_dia
     if (m == NULL) {
         *ret = SL_ARENA_NEW(a, struct sl_value);
         *ret_n = 1;
+        return 0;
+    }
+    if (m->from != NULL) {
+        *ret = elements(m, a);
+        *ret_n = (size_t)m->max;
         return 0;
     }
     size_t total = product(m);

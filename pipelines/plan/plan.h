@@ -57,6 +57,9 @@ struct sl_plan {
     uint32_t n_steps;
     const uint32_t *group_first; /* per spec step: first plan step... */
     const uint32_t *group_count; /* ...and how many instances, contiguous */
+    /* Per sub-pipeline: its parameters, and which written steps the step that stands for it waits for. */
+    struct sl_param_value *const *sub_params;
+    const bool *const *sub_needs;
 };
 
 #define SL_PLAN_ENV_OUTPUT     "wheels" /* of an inserted environment step */
@@ -91,6 +94,10 @@ struct sl_plan_world {
     /* registry reference -> version; negative code with err when unknown */
     int (*resolve)(void *data, enum sl_entity entity, const char *ref, struct sl_artifact *ret,
                    struct sl_err *err);
+    /* The JSON of an artifact that is one file; borrowed, as long as the run lives. Negative code with err
+     * when it is none. NULL: fan-outs cannot be decided here. */
+    int (*read_json)(void *data, const struct sl_artifact *artifact, const json_t **ret,
+                     struct sl_err *err);
     const char *run_id;
     int64_t run_number;
     const char *run_status; /* for finally: status so far */
@@ -98,8 +105,25 @@ struct sl_plan_world {
     void *data;
 };
 
-/** Whether the step's condition holds now (all needs ended). *ret_why: text for a skip ("if: ... is false",
- * "needs train failed"). Status functions follow the needs, failure() also those behind omitted ones (finally: the run). */
+enum sl_plan_verdict {
+    SL_PLAN_RUN,
+    SL_PLAN_SKIP, /* its condition is false, or the fan-out has fewer elements */
+    SL_PLAN_OMIT  /* what it needs did not go well */
+};
+
+struct sl_plan_judgement {
+    enum sl_plan_verdict verdict;
+    const char *why; /* NULL for RUN */
+};
+
+/** Whether a step runs, all its needs having ended. ret->why: the reason against it ("if: ... is
+ * false", "needs train, which is failed"). Status functions follow the needs, failure() also those behind
+ * omitted ones (finally: the run). A step of a sub-pipeline also obeys the step that stands for that. */
+int sl_plan_judge(const struct sl_plan *plan, uint32_t step, const struct sl_plan_world *world,
+                  struct sl_arena *a, struct sl_plan_judgement *ret, struct sl_err *err)
+    SL_MUST_CHECK;
+
+/** The same for those who do not tell skipped from omitted. */
 int sl_plan_condition(const struct sl_plan *plan, uint32_t step, const struct sl_plan_world *world,
                       struct sl_arena *a, bool *ret_run, const char **ret_why, struct sl_err *err)
     SL_MUST_CHECK;
@@ -130,6 +154,8 @@ struct sl_bound_step {
     struct sl_artifact candidate, champion,
         on; /* gates and deploys: candidate/model, champion, dataset */
     bool has_champion, has_on;
+    struct sl_value
+        matrix; /* of this instance, the element of a fan-out included; else SL_V_NULL */
 };
 
 /** Binds inputs, env and command of a step whose needs have ended. champion: for is_champion_eval. */

@@ -68,6 +68,34 @@ static json_t *code_json(const struct sl_step *s, const struct sl_digest *digest
     return json_pack("{s:o, s:o}", "digest", digest_json(digest), "paths", paths);
 }
 
+struct index_use {
+    bool is_used;
+};
+
+static void note_index(const struct sl_expr_ref *ref, void *data)
+{
+    struct index_use *u = data;
+    u->is_used = u->is_used || (sl_streq(ref->parts[0], "matrix") &&
+                                (ref->n == 1 || sl_streq(ref->parts[1], "index")));
+}
+
+/** Of a fan-out the number counts only where the step uses it: an element that moved is the same work. */
+static json_t *matrix_json(const struct sl_step *s, const struct sl_value *matrix)
+{
+    struct index_use use = {false};
+    if (matrix->type != SL_V_MAP) {
+        return NULL;
+    }
+    json_t *o = sl_value_json(matrix);
+    if (sl_plan_is_fanout(s)) {
+        sl_plan_step_refs(s, note_index, &use);
+        if (!use.is_used) {
+            (void)json_object_del(o, "index");
+        }
+    }
+    return o;
+}
+
 int sl_plan_cache_record(const struct sl_plan *plan, uint32_t step,
                          const struct sl_bound_step *bound, const struct sl_digest *code_digest,
                          const struct sl_digest *runtime_digest, json_t **ret_record,
@@ -78,9 +106,9 @@ int sl_plan_cache_record(const struct sl_plan *plan, uint32_t step,
                           RECORD_SCHEMA, "action", sl_action_name(p->spec->action), "champion",
                           p->is_champion_eval, "command", argv_json(bound), "code",
                           code_json(p->spec, code_digest), "runtime", digest_json(runtime_digest),
-                          "matrix", p->matrix.type == SL_V_MAP ? sl_value_json(&p->matrix) : NULL,
-                          "params", bound->used_params, "env", env_json(bound), "inputs",
-                          inputs_json(bound), "outputs", outputs_json(p->spec, bound));
+                          "matrix", matrix_json(p->spec, &bound->matrix), "params",
+                          bound->used_params, "env", env_json(bound), "inputs", inputs_json(bound),
+                          "outputs", outputs_json(p->spec, bound));
     SL_ASSERT(r != NULL);
     _cleanup_(free)
     char *text = sl_json_canonical(r);

@@ -24,23 +24,90 @@ static const struct sl_value *look_up(void *data, const char *name)
     return sl_streq(name, "steps") ? &s->steps : NULL;
 }
 
-static bool good(const struct sl_plan *plan, uint32_t need, const char *status)
+/** Whether a step lies in a sub-pipeline that these names see as one step from outside. */
+static const struct sl_sub *seen_as_one(const struct sl_step *s, const struct sl_sub *names)
 {
-    return sl_streq(status, "succeeded") || sl_streq(status, "cached") ||
-           sl_streq(status, "unchanged") ||
-           (plan->steps[need].is_champion_eval && sl_streq(status, "skipped"));
+    const struct sl_sub *outermost = NULL;
+    for (const struct sl_sub *at = s->sub; at != names && at != NULL; at = at->up) {
+        outermost = at;
+    }
+    return sl_sub_within(s->sub, names) ? outermost : NULL;
 }
 
-static bool all_good(const struct sl_plan_scope *s)
+static bool went_well(const char *status)
 {
-    const struct sl_plan_step *p = &s->plan->steps[s->step];
-    for (uint32_t i = 0; i < p->n_needs; i++) {
-        const char *status = s->world->step_status(s->world->data, p->needs[i]);
-        if (!good(s->plan, p->needs[i], status)) {
+    return sl_streq(status, "succeeded") || sl_streq(status, "cached") ||
+           sl_streq(status, "unchanged");
+}
+
+bool sl_plan_need_good(const struct sl_plan *plan, uint32_t need, const char *status,
+                       const struct sl_sub *sub)
+{
+    const struct sl_plan_step *p = &plan->steps[need];
+    if (went_well(status)) {
+        return true;
+    }
+    if (sl_streq(status, "omitted")) { /* what a sub-pipeline left out is its own affair */
+        return seen_as_one(p->spec, sub) != NULL;
+    }
+    return sl_streq(status, "skipped") &&
+           (p->is_champion_eval || sl_plan_is_fanout(p->spec) || seen_as_one(p->spec, sub) != NULL);
+}
+
+static const char *status_at(const struct sl_plan_scope *s, uint32_t step)
+{
+    return s->world->step_status(s->world->data, step);
+}
+
+/** Needs that the condition in hand is about: those of the step that stands for a sub-pipeline, or the step's
+ * own, which are all but those. */
+static bool concerns(const struct sl_plan_scope *s, uint32_t need)
+{
+    uint32_t group = s->plan->steps[need].group;
+    if (s->inherited != NULL) {
+        return s->inherited[group];
+    }
+    for (const struct sl_sub *at = s->sub; at != NULL; at = at->up) {
+        if (s->plan->sub_needs[at->index][group]) {
             return false;
         }
     }
     return true;
+}
+
+/** Notes which sub-pipelines, seen as one, had a step that went well: the others were left out whole. */
+static const char *left_out_sub(const struct sl_plan_scope *s)
+{
+    const struct sl_plan_step *p = &s->plan->steps[s->step];
+    size_t n = s->plan->spec->n_subs;
+    bool *met = n > 0 ? SL_ARENA_ARRAY(s->a, bool, n) : NULL;
+    bool *ran = n > 0 ? SL_ARENA_ARRAY(s->a, bool, n) : NULL;
+    for (uint32_t i = 0; i < p->n_needs && n > 0; i++) {
+        const struct sl_sub *sub = seen_as_one(s->plan->steps[p->needs[i]].spec, s->sub);
+        if (sub != NULL && concerns(s, p->needs[i])) {
+            met[sub->index] = true;
+            ran[sub->index] = ran[sub->index] || went_well(status_at(s, p->needs[i]));
+        }
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (met[i] && !ran[i]) {
+            return sl_arena_printf(s->a, "needs %s, which is skipped", s->plan->spec->subs[i]->id);
+        }
+    }
+    return NULL;
+}
+
+const char *sl_plan_bad_need(const struct sl_plan_scope *s)
+{
+    const struct sl_plan_step *p = &s->plan->steps[s->step];
+    for (uint32_t i = 0; i < p->n_needs; i++) {
+        const char *status = status_at(s, p->needs[i]);
+        if (!sl_plan_need_good(s->plan, p->needs[i], status, s->sub) && concerns(s, p->needs[i])) {
+            return sl_arena_printf(s->a, "needs %s, which is %s", s->plan->steps[p->needs[i]].key,
+                                   status);
+        }
+    }
+    return left_out_sub(s);
 }
 
 /** Whether a need failed, or one behind a need that was omitted for it. Instances share their needs, so
@@ -49,7 +116,10 @@ static bool any_failed(const struct sl_plan_scope *s, const struct sl_plan_step 
 {
     for (uint32_t i = 0; i < p->n_needs; i++) {
         const struct sl_plan_step *need = &s->plan->steps[p->needs[i]];
-        const char *status = s->world->step_status(s->world->data, p->needs[i]);
+        const char *status = status_at(s, p->needs[i]);
+        if (p == &s->plan->steps[s->step] && !concerns(s, p->needs[i])) {
+            continue;
+        }
         if (sl_streq(status, "failed") || sl_streq(status, "refused")) {
             return true;
         }
@@ -64,7 +134,7 @@ static bool any_failed(const struct sl_plan_scope *s, const struct sl_plan_step 
 }
 
 /** success() and failure() follow the needs; in `finally`, the run so far. */
-static bool status(void *data, char which)
+static bool status_function(void *data, char which)
 {
     const struct sl_plan_scope *s = data;
     bool finally = s->plan->steps[s->step].is_finally;
@@ -72,7 +142,8 @@ static bool status(void *data, char which)
     switch (which) {
     case 'a': return true;
     case 'c': return s->world->cancelled;
-    case 's': return finally ? sl_streq(s->world->run_status, "succeeded") : all_good(s);
+    case 's':
+        return finally ? sl_streq(s->world->run_status, "succeeded") : sl_plan_bad_need(s) == NULL;
     case 'f':
         return finally ? sl_streq(s->world->run_status, "failed") ||
                              sl_streq(s->world->run_status, "refused")
@@ -93,28 +164,35 @@ static void put(struct sl_value *map, const char *name, struct sl_value value)
     map->map.fields[map->map.n++] = (struct sl_value_field){name, value};
 }
 
+void sl_plan_scope_move(struct sl_plan_scope *s, const struct sl_sub *sub)
+{
+    const struct sl_plan_step *p = &s->plan->steps[s->step];
+    size_t n = sub != NULL ? sub->n_params : s->plan->spec->n_params;
+    const struct sl_param_value *values =
+        sub != NULL ? s->plan->sub_params[sub->index] : s->plan->params;
+    s->sub = sub;
+    s->params = map_of(s->a, n);
+    for (size_t i = 0; i < n; i++) {
+        put(&s->params, values[i].param->name, values[i].value);
+    }
+    s->matrix = p->matrix.type == SL_V_MAP && sub == p->spec->sub ? p->matrix : map_of(s->a, 0);
+    s->steps_room = STEPS_ROOM;
+    s->steps = map_of(s->a, STEPS_ROOM);
+}
+
 void sl_plan_scope_init(struct sl_plan_scope *s, const struct sl_plan *plan, uint32_t step,
                         const struct sl_plan_world *world, struct sl_arena *a)
 {
     const struct sl_spec *spec = plan->spec;
     *s = (struct sl_plan_scope){.plan = plan, .world = world, .step = step, .a = a};
-    s->params = map_of(a, spec->n_params);
-    for (size_t i = 0; i < spec->n_params; i++) {
-        put(&s->params, plan->params[i].param->name, plan->params[i].value);
-    }
-    s->matrix = plan->steps[step].matrix;
-    if (s->matrix.type != SL_V_MAP) {
-        s->matrix = map_of(a, 0);
-    }
     s->run = map_of(a, 4);
     put(&s->run, "id", sl_value_str(a, world->run_id));
     put(&s->run, "number", (struct sl_value){.type = SL_V_INT, .i = world->run_number});
     put(&s->run, "status", sl_value_str(a, world->run_status));
     put(&s->run, "pipeline", sl_value_str(a, spec->name));
-    s->steps_room = STEPS_ROOM;
-    s->steps = map_of(a, STEPS_ROOM);
-    s->scope =
-        (struct sl_expr_scope){.lookup = look_up, .names = roots, .status = status, .data = s};
+    sl_plan_scope_move(s, plan->steps[step].spec->sub);
+    s->scope = (struct sl_expr_scope){
+        .lookup = look_up, .names = roots, .status = status_function, .data = s};
 }
 
 /* ---- steps ---------------------------------------------------------------------------------------- */
@@ -127,39 +205,85 @@ static struct sl_value version_text(struct sl_arena *a, const struct sl_artifact
                                : sl_arena_printf(a, "sha256:%s", sl_digest_hex(&v->digest, hex)));
 }
 
-static struct sl_value outputs_of(const struct sl_plan_scope *s, uint32_t first, uint32_t n,
-                                  const struct sl_step *spec)
+/** One output of a written step: a list when it has a matrix; NULL-typed when there is none. */
+static struct sl_value output_of(const struct sl_plan_scope *s, const struct sl_step *step,
+                                 const char *output)
 {
-    struct sl_value outputs = map_of(s->a, spec->n_outputs);
-    for (size_t o = 0; o < spec->n_outputs; o++) {
-        struct sl_value list = {.type = SL_V_LIST};
-        list.list.items = SL_ARENA_ARRAY(s->a, struct sl_value, n + 1U);
-        for (uint32_t i = 0; i < n; i++) {
-            const struct sl_artifact *v =
-                s->world->step_output(s->world->data, first + i, spec->outputs[o].name);
-            if (v != NULL) {
-                list.list.items[list.list.n++] = version_text(s->a, v);
-            }
+    size_t group = (size_t)(step - s->plan->spec->steps);
+    uint32_t first = s->plan->group_first[group];
+    uint32_t n = s->plan->group_count[group];
+    struct sl_value list = {.type = SL_V_LIST};
+    list.list.items = SL_ARENA_ARRAY(s->a, struct sl_value, n + 1U);
+    for (uint32_t i = 0; i < n; i++) {
+        const struct sl_artifact *v = s->world->step_output(s->world->data, first + i, output);
+        if (v != NULL) {
+            list.list.items[list.list.n++] = version_text(s->a, v);
         }
-        if (spec->matrix != NULL) {
-            put(&outputs, spec->outputs[o].name, list);
-        } else if (list.list.n == 1) {
-            put(&outputs, spec->outputs[o].name, list.list.items[0]);
+    }
+    if (step->matrix != NULL) {
+        return list;
+    }
+    return list.list.n == 1 ? list.list.items[0] : (struct sl_value){.type = SL_V_NULL};
+}
+
+static struct sl_value outputs_of(const struct sl_plan_scope *s, const struct sl_step *step)
+{
+    struct sl_value outputs = map_of(s->a, step->n_outputs);
+    for (size_t o = 0; o < step->n_outputs; o++) {
+        struct sl_value v = output_of(s, step, step->outputs[o].name);
+        if (v.type != SL_V_NULL) {
+            put(&outputs, step->outputs[o].name, v);
+        }
+    }
+    return outputs;
+}
+
+static struct sl_value sub_outputs(const struct sl_plan_scope *s, const struct sl_sub *sub)
+{
+    struct sl_value outputs = map_of(s->a, sub->n_outputs);
+    for (size_t o = 0; o < sub->n_outputs; o++) {
+        struct sl_spec_output made =
+            sl_spec_find_output(s->plan->spec, NULL, sub->outputs[o].step, sub->outputs[o].output);
+        struct sl_value v = {.type = SL_V_NULL};
+        if (made.step != NULL) {
+            v = output_of(s, made.step, made.output->name);
+        }
+        if (v.type != SL_V_NULL) {
+            put(&outputs, sub->outputs[o].name, v);
         }
     }
     return outputs;
 }
 
 /** One word for all instances: the first that did not go well, else "succeeded". */
-static const char *status_of(const struct sl_plan_scope *s, uint32_t first, uint32_t n)
+static const char *status_of(const struct sl_plan_scope *s, size_t group)
 {
-    for (uint32_t i = 0; i < n; i++) {
-        const char *status = s->world->step_status(s->world->data, first + i);
-        if (!good(s->plan, first + i, status)) {
+    uint32_t first = s->plan->group_first[group];
+    for (uint32_t i = 0; i < s->plan->group_count[group]; i++) {
+        const char *status = status_at(s, first + i);
+        if (!sl_plan_need_good(s->plan, first + i, status, s->sub)) {
             return status;
         }
     }
     return "succeeded";
+}
+
+/** One word for a sub-pipeline: the first step that did not go well; "skipped" when none did anything. */
+static const char *sub_status(const struct sl_plan_scope *s, const struct sl_sub *sub)
+{
+    bool ran = false;
+    for (uint32_t i = 0; i < s->plan->n_steps; i++) {
+        const struct sl_step *step = s->plan->steps[i].spec;
+        if (step->sub == NULL || !sl_sub_within(step->sub, sub)) {
+            continue;
+        }
+        const char *status = status_at(s, i);
+        if (!sl_plan_need_good(s->plan, i, status, s->sub) && !step->allow_failure) {
+            return status;
+        }
+        ran = ran || went_well(status);
+    }
+    return ran ? "succeeded" : "skipped";
 }
 
 static void mention(const struct sl_expr_ref *ref, void *data)
@@ -169,11 +293,10 @@ static void mention(const struct sl_expr_ref *ref, void *data)
         sl_value_get(&s->steps, ref->parts[1]) != NULL) {
         return;
     }
-    int i = sl_plan_spec_index(s->plan->spec, ref->parts[1]);
-    if (i < 0) {
+    struct sl_spec_named named = sl_spec_find(s->plan->spec, s->sub, ref->parts[1]);
+    if (named.step == NULL && named.sub == NULL) {
         return;
     }
-    const struct sl_step *spec = &s->plan->spec->steps[i];
     if (s->steps.map.n == s->steps_room) {
         struct sl_value wider = map_of(s->a, 2 * s->steps_room);
         memcpy(wider.map.fields, s->steps.map.fields, s->steps.map.n * sizeof(*wider.map.fields));
@@ -181,11 +304,15 @@ static void mention(const struct sl_expr_ref *ref, void *data)
         s->steps_room *= 2;
     }
     struct sl_value v = map_of(s->a, 2);
-    uint32_t first = s->plan->group_first[i];
-    uint32_t n = s->plan->group_count[i];
-    put(&v, "status", sl_value_str(s->a, status_of(s, first, n)));
-    put(&v, "outputs", outputs_of(s, first, n, spec));
-    put(&s->steps, spec->id, v);
+    if (named.step != NULL) {
+        size_t group = (size_t)(named.step - s->plan->spec->steps);
+        put(&v, "status", sl_value_str(s->a, status_of(s, group)));
+        put(&v, "outputs", outputs_of(s, named.step));
+    } else {
+        put(&v, "status", sl_value_str(s->a, sub_status(s, named.sub)));
+        put(&v, "outputs", sub_outputs(s, named.sub));
+    }
+    put(&s->steps, ref->parts[1], v);
 }
 
 void sl_plan_scope_load(struct sl_plan_scope *s, const struct sl_expr *x, const struct sl_tmpl *t)
@@ -214,49 +341,5 @@ int sl_plan_text(struct sl_plan_scope *s, const struct sl_tmpl *t, const char *w
         return sl_err_set(err, SL_ELIMIT, "%s: the text is longer than 1 MiB", what);
     }
     *ret = sl_arena_strndup(s->a, sl_buf_str(&text), text.len);
-    return 0;
-}
-
-/* ---- conditions ----------------------------------------------------------------------------------- */
-
-/** The need that keeps a step from its default condition; NULL when all went well. */
-static const char *bad_need(const struct sl_plan_scope *s)
-{
-    const struct sl_plan_step *p = &s->plan->steps[s->step];
-    for (uint32_t i = 0; i < p->n_needs; i++) {
-        const char *status = s->world->step_status(s->world->data, p->needs[i]);
-        if (!good(s->plan, p->needs[i], status)) {
-            return sl_arena_printf(s->a, "needs %s, which is %s", s->plan->steps[p->needs[i]].key,
-                                   status);
-        }
-    }
-    return NULL;
-}
-
-int sl_plan_condition(const struct sl_plan *plan, uint32_t step, const struct sl_plan_world *world,
-                      struct sl_arena *a, bool *ret_run, const char **ret_why, struct sl_err *err)
-{
-    const struct sl_plan_step *p = &plan->steps[step];
-    struct sl_plan_scope s;
-    sl_plan_scope_init(&s, plan, step, world, a);
-    *ret_why = NULL;
-    *ret_run = false;
-    if (!p->is_finally && !p->cond_replaces_success && (*ret_why = bad_need(&s)) != NULL) {
-        return 0;
-    }
-    if (p->spec->cond == NULL || p->is_champion_eval) {
-        *ret_run = true;
-        return 0;
-    }
-    struct sl_expr_err e;
-    bool holds = false;
-    sl_plan_scope_load(&s, p->spec->cond, NULL);
-    if (sl_expr_eval_bool(p->spec->cond, &s.scope, a, &holds, &e) < 0) {
-        return sl_err_set(err, SL_EINVAL, "step '%s': if: %s", p->key, e.msg);
-    }
-    *ret_run = holds;
-    if (!holds) {
-        *ret_why = sl_arena_printf(a, "if: %s is false", sl_expr_source(p->spec->cond));
-    }
     return 0;
 }

@@ -387,10 +387,9 @@ void sl_spec_build(struct spec_loader *l)
         build_steps(l, sl_yaml_get(l->pipelines[i].root, "finally"), true);
     }
     build_head(l);
+    sl_spec_build_outputs(l, sl_yaml_get(l->pipelines[l->n_pipelines - 1].root, "outputs"));
     build_pending(l);
     l->spec->params =
         sl_arena_memdup(l->arena, l->params.items, l->params.n * sizeof(struct sl_param));
     l->spec->n_params = l->params.n;
-    l->spec->steps = sl_arena_memdup(l->arena, l->steps.items, l->steps.n * sizeof(struct sl_step));
-    l->spec->n_steps = l->steps.n;
 }

@@ -408,6 +408,17 @@ static void build_body(struct spec_loader *l, struct sl_step *step, const struct
     step->grace_ms = ms_or_default(l, node, "grace", 10000);
 }
 
+/* A step that stands for another file's steps has no body of its own. */
+static void build_outer(struct spec_loader *l, struct sl_step *step,
+                        const struct sl_yaml_node *node)
+{
+    step->action = SL_ACT_UNSUPPORTED;
+    step->unsupported = "pipeline";
+    sl_spec_build_sub(l, step, node);
+    sl_vec_push(&l->steps, *step);
+    sl_vec_push(&l->step_nodes, node);
+}
+
 void sl_spec_build_step(struct spec_loader *l, const char *id, struct sl_loc loc,
                         const struct sl_yaml_node *node, bool is_finally)
 {
@@ -419,6 +430,10 @@ void sl_spec_build_step(struct spec_loader *l, const char *id, struct sl_loc loc
     step.cond = sl_spec_use_expr(l, sl_yaml_get(node, "if"), USE_STEP);
     sl_spec_build_matrix(l, &step, sl_yaml_get(node, "matrix"));
     build_inputs(l, &step, sl_yaml_get(node, "inputs"));
+    if (sl_yaml_get(node, "pipeline") != NULL) {
+        build_outer(l, &step, node);
+        return;
+    }
     build_outputs(l, &step, sl_yaml_get(node, "outputs"));
     step.code = sl_spec_texts_of(l, sl_yaml_get(node, "code"), &step.n_code);
     build_body(l, &step, node);

@@ -8,11 +8,25 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "core/base/hash.h"
 #include "pipelines/spec/spec_priv.h"
 
 static void load_text(struct spec_loader *l, const char *path, struct sl_str text);
 
 /* ---- reporting -------------------------------------------------------------------------------- */
+
+/* A file that two steps run is loaded twice; what is wrong with it is said once. */
+static bool is_known(const struct spec_loader *l, struct sl_loc loc, const char *message)
+{
+    for (size_t i = 0; l->parent != NULL && i < l->diags->list.n; i++) {
+        const struct sl_diag *d = &l->diags->list.items[i];
+        if (d->loc.line == loc.line && d->loc.column == loc.column &&
+            sl_streq(d->loc.file, loc.file) && sl_streq(d->message, message)) {
+            return true;
+        }
+    }
+    return false;
+}
 
 void sl_spec_report(struct spec_loader *l, enum sl_severity severity, struct sl_loc loc,
                     const char *hint, const char *fmt, ...)
@@ -22,6 +36,9 @@ void sl_spec_report(struct spec_loader *l, enum sl_severity severity, struct sl_
     va_start(args, fmt);
     (void)vsnprintf(message, sizeof(message), fmt, args); /* cut: messages are one line */
     va_end(args);
+    if (is_known(l, loc, message)) {
+        return;
+    }
     for (size_t i = 0; i < l->n_files; i++) {
         const struct sl_yaml *y = l->files[i].y;
         if (y != NULL && loc.file != NULL && sl_streq(y->file, loc.file)) {
@@ -46,8 +63,7 @@ static struct sl_loc file_loc(const char *file)
 
 /* ---- paths ------------------------------------------------------------------------------------ */
 
-/* Joins with the directory of `base` and takes "." and "x/.." out, so that one file has one name. */
-static const char *join_path(struct spec_loader *l, const char *base, const char *path)
+const char *sl_spec_join_path(struct spec_loader *l, const char *base, const char *path)
 {
     const char *slash = strrchr(base, '/');
     char *joined = slash == NULL
@@ -91,19 +107,46 @@ static void report_include_cycle(struct spec_loader *l, struct sl_loc loc, size_
     sl_buf_release(&b);
 }
 
-static void include_file(struct spec_loader *l, const struct sl_yaml_node *item)
+void sl_spec_pin(struct spec_loader *l, const char *path, struct sl_loc loc, struct sl_str text,
+                 const struct sl_yaml_node *sha256)
 {
-    const char *path = join_path(l, l->files[l->stack[l->depth - 1]].path, item->text.ptr);
+    char hex[SL_DIGEST_HEX + 1];
+    struct sl_digest digest;
+    bool is_pinned = sha256 != NULL && sha256->type == SL_YAML_STR;
+    struct sl_include_pin pin = {.file = path, .loc = loc, .is_pinned = is_pinned};
+    sl_vec_push(&l->pins, pin);
+    if (is_pinned) {
+        sl_sha256(text.ptr, text.len, &digest);
+        if (!sl_streq(sl_digest_hex(&digest, hex), sha256->text.ptr)) {
+            spec_error(l, sha256->loc, "'%s' has another content: its sha256 is %s", path, hex);
+        }
+    }
+}
+
+/* The file named so that was read already; the number of files when there is none. */
+static size_t find_file(const struct spec_loader *l, const char *path)
+{
+    size_t i = 0;
+    while (i < l->n_files && !sl_streq(l->files[i].path, path)) {
+        i++;
+    }
+    return i;
+}
+
+static void include_file(struct spec_loader *l, const struct sl_yaml_node *item,
+                         const struct sl_yaml_node *sha256)
+{
+    const char *path = sl_spec_join_path(l, l->files[l->stack[l->depth - 1]].path, item->text.ptr);
     for (size_t i = 0; i < l->depth; i++) {
         if (sl_streq(l->files[l->stack[i]].path, path)) {
             report_include_cycle(l, item->loc, i, path);
             return;
         }
     }
-    for (size_t i = 0; i < l->n_files; i++) {
-        if (sl_streq(l->files[i].path, path)) {
-            return; /* by another way already */
-        }
+    size_t known = find_file(l, path);
+    if (known < l->n_files) { /* by another way already */
+        sl_spec_pin(l, path, item->loc, l->files[known].text, sha256);
+        return;
     }
     struct sl_str text = {NULL, 0};
     struct sl_err err = SL_ERR_INIT;
@@ -116,6 +159,7 @@ static void include_file(struct spec_loader *l, const struct sl_yaml_node *item)
     } else if (l->source->read(l->source->data, l->arena, path, &text, &err) < 0) {
         spec_error(l, item->loc, "cannot include '%s': %s", path, err.msg);
     } else {
+        sl_spec_pin(l, path, item->loc, text, sha256);
         load_text(l, path, text);
     }
 }
@@ -128,8 +172,11 @@ static void load_includes(struct spec_loader *l, const struct sl_yaml_node *root
     }
     for (size_t i = 0; i < list->seq.n; i++) {
         const struct sl_yaml_node *item = list->seq.items[i];
-        if (item->type == SL_YAML_STR && item->text.len > 0 && item->text.ptr[0] != '/') {
-            include_file(l, item);
+        const struct sl_yaml_node *sha256 = sl_yaml_get(item, "sha256");
+        item = item->type == SL_YAML_MAP ? sl_yaml_get(item, "file") : item;
+        if (item != NULL && item->type == SL_YAML_STR && item->text.len > 0 &&
+            item->text.ptr[0] != '/') {
+            include_file(l, item, sha256);
         }
     }
 }
@@ -244,18 +291,51 @@ static void loader_release(struct spec_loader *l)
     sl_vec_free(&l->names);
     sl_vec_free(&l->edges);
     sl_vec_free(&l->reported);
+    sl_vec_free(&l->subs);
+    sl_vec_free(&l->pins);
     free(l->by_name);
     free(l);
 }
 
+/* Appends a file unless it is there already. */
+static void record_file(struct sl_spec *spec, struct sl_str name, struct sl_str text)
+{
+    for (size_t i = 0; i < spec->n_files; i++) {
+        if (sl_streq(spec->files[i].ptr, name.ptr)) {
+            return;
+        }
+    }
+    spec->files[spec->n_files] = name;
+    spec->texts[spec->n_files++] = text;
+}
+
+/* The files of this loader and those of its sub-pipelines; the same for pins. */
 static void record_files(struct spec_loader *l)
 {
-    l->spec->files = SL_ARENA_ARRAY(l->arena, struct sl_str, l->n_files);
-    l->spec->texts = SL_ARENA_ARRAY(l->arena, struct sl_str, l->n_files);
-    l->spec->n_files = l->n_files;
+    struct sl_spec *spec = l->spec;
+    size_t n = l->n_files, n_pins = l->pins.n;
+    for (size_t i = 0; i < l->subs.n; i++) {
+        n += l->subs.items[i].inner->n_files;
+        n_pins += l->subs.items[i].inner->n_includes;
+    }
+    struct sl_include_pin *pins = SL_ARENA_ARRAY(l->arena, struct sl_include_pin, n_pins + 1);
+    spec->files = SL_ARENA_ARRAY(l->arena, struct sl_str, n + 1);
+    spec->texts = SL_ARENA_ARRAY(l->arena, struct sl_str, n + 1);
+    spec->includes = pins;
     for (size_t i = 0; i < l->n_files; i++) {
-        l->spec->files[i] = sl_str_c(l->files[i].path);
-        l->spec->texts[i] = l->files[i].text;
+        record_file(spec, sl_str_c(l->files[i].path), l->files[i].text);
+    }
+    for (size_t i = 0; i < l->pins.n; i++) {
+        pins[spec->n_includes++] = l->pins.items[i];
+    }
+    for (size_t i = 0; i < l->subs.n; i++) {
+        const struct sl_spec *inner = l->subs.items[i].inner;
+        for (size_t k = 0; k < inner->n_files; k++) {
+            record_file(spec, inner->files[k], inner->texts[k]);
+        }
+        for (size_t k = 0; k < inner->n_includes; k++) {
+            pins[spec->n_includes++] = inner->includes[k];
+        }
     }
 }
 
@@ -282,28 +362,51 @@ int sl_project_load(const struct sl_spec_source *source, struct sl_arena *a, str
     return 0;
 }
 
-int sl_spec_load(const struct sl_spec_source *source, struct sl_arena *a, struct sl_diags *diags,
-                 const struct sl_spec **ret)
+static struct spec_loader *loader_new(const struct sl_spec_source *source, struct sl_arena *a,
+                                      struct sl_diags *diags)
 {
     struct spec_loader *l = sl_calloc(1, sizeof(*l)); /* too large for a stack */
-    size_t errors = diags->n_errors;
     l->source = source;
     l->arena = a;
     l->diags = diags;
     l->spec = SL_ARENA_NEW(a, struct sl_spec);
     l->spec->file = sl_arena_strdup(a, source->file);
-    load_text(l, l->spec->file, source->text);
+    return l;
+}
+
+/* Frees the loader. NULL when there were errors. */
+static struct sl_spec *load_with(struct spec_loader *l)
+{
+    size_t errors = l->diags->n_errors;
+    load_text(l, l->spec->file, l->source->text);
     if (!l->is_broken) { /* names of a file that cannot be read would all be "unknown" */
         sl_spec_build(l);
         sl_spec_check_refs(l);
         sl_spec_check_cycles(l);
         sl_spec_check_rules(l);
+        sl_spec_expand_subs(l);
     }
     record_files(l);
-    struct sl_spec *spec = l->spec;
+    struct sl_spec *spec = l->diags->n_errors > errors ? NULL : l->spec;
     loader_release(l);
+    return spec;
+}
+
+struct sl_spec *sl_spec_load_inner(struct spec_loader *parent, const struct sl_step *outer,
+                                   const struct sl_spec_source *source)
+{
+    struct spec_loader *l = loader_new(source, parent->arena, parent->diags);
+    l->parent = parent;
+    l->outer = outer;
+    return load_with(l);
+}
+
+int sl_spec_load(const struct sl_spec_source *source, struct sl_arena *a, struct sl_diags *diags,
+                 const struct sl_spec **ret)
+{
+    const struct sl_spec *spec = load_with(loader_new(source, a, diags));
     sl_diags_sort(diags);
-    if (diags->n_errors > errors) {
+    if (spec == NULL) {
         return -SL_EINVAL;
     }
     *ret = spec;

@@ -13,7 +13,7 @@
 struct ref_check {
     struct spec_loader *l;
     const struct spec_use *use;
-    const struct sl_step *step; /* that the use is in */
+    const struct sl_step *step; /* that the use is in; NULL: in none */
 };
 
 static const struct sl_yaml *yaml_of(struct spec_loader *l, const struct sl_yaml_node *node)
@@ -189,12 +189,32 @@ static const struct sl_output *find_output(const struct sl_step *step, const cha
     return NULL;
 }
 
-static void check_output(struct ref_check *c, const struct sl_expr_ref *ref,
-                         const struct sl_step *target, int at)
+/* Of a sub-pipeline: whether the output is a list is what its file says. */
+static void check_sub_output(struct ref_check *c, const struct sl_expr_ref *ref,
+                             const struct spec_sub *sub)
+{
+    for (size_t i = 0; i < sub->sub->n_outputs; i++) {
+        const struct sl_sub_output *o = &sub->sub->outputs[i];
+        if (!sl_streq(o->name, ref->parts[3])) {
+            continue;
+        }
+        if (o->is_list && ref->n == 4) {
+            bad_ref(c, ref, "output '%s' of '%s' is a list; steps.%s.outputs.%s[*] names all of it",
+                    o->name, sub->sub->file, sub->sub->id, o->name);
+        } else if (!o->is_list && ref->n > 4) {
+            bad_ref(c, ref, "output '%s' of '%s' is one version, not a list", o->name,
+                    sub->sub->file);
+        }
+    }
+}
+
+static void check_output(struct ref_check *c, const struct sl_expr_ref *ref, size_t index, int at)
 {
     const char *names[SPEC_ITEMS_MAX];
-    if (at >= ref->n) {
-        return;
+    const struct sl_step *target = &c->l->steps.items[index];
+    const struct spec_sub *sub = sl_spec_sub_of(c->l, index);
+    if (at >= ref->n || (sub == NULL && target->action == SL_ACT_UNSUPPORTED)) {
+        return; /* nothing is known of a file with errors */
     }
     if (find_output(target, ref->parts[at]) == NULL) {
         size_t n = SL_MIN(target->n_outputs, SL_LEN(names));
@@ -203,6 +223,8 @@ static void check_output(struct ref_check *c, const struct sl_expr_ref *ref,
         }
         bad_ref(c, ref, "step '%s' has no output '%.128s'%s", target->id, ref->parts[at],
                 suggest_part(c, ref, ref->parts[at], names, n));
+    } else if (sub != NULL && at == 3) {
+        check_sub_output(c, ref, sub);
     } else if (target->matrix != NULL && at == 3 && ref->n == 4) {
         bad_ref(c, ref,
                 "step '%s' has a matrix; steps.%s.outputs.%s[*] names the outputs of all instances",
@@ -224,6 +246,12 @@ static void check_step(struct ref_check *c, const struct sl_expr_ref *ref)
         return;
     }
     const struct sl_step *step = &l->steps.items[target];
+    if (c->step == NULL) { /* an output of the whole file */
+        if (ref->n > 3) {
+            check_output(c, ref, target, 3);
+        }
+        return;
+    }
     if (step->is_finally && !c->step->is_finally) {
         bad_ref(c, ref, "step '%s' cannot use step '%s', which is in 'finally' and runs after it",
                 c->step->id, step->id);
@@ -235,10 +263,40 @@ static void check_step(struct ref_check *c, const struct sl_expr_ref *ref)
         return;
     }
     if (sl_streq(ref->parts[at], "outputs")) {
-        check_output(c, ref, step, at + 1);
+        check_output(c, ref, target, at + 1);
     } else if (!sl_streq(ref->parts[at], "status")) {
         bad_ref(c, ref, "a step has 'outputs' and 'status', not '%.128s'%s", ref->parts[at],
                 sl_spec_suggest(l, ref->parts[at], fields, SL_LEN(fields)));
+    }
+}
+
+/* ---- inputs of the outer step ----------------------------------------------------------------- */
+
+/* `inputs.NAME`: what the step that runs this file as a sub-pipeline passes in. */
+static void check_passed(struct ref_check *c, const struct sl_expr_ref *ref)
+{
+    const char *names[SPEC_ITEMS_MAX];
+    const struct sl_step *outer = c->l->outer;
+    struct sl_expr_ref whole;
+    if (c->use->tmpl == NULL || !sl_tmpl_ref(c->use->tmpl, &whole)) {
+        bad_ref(c, ref, "'inputs' stands alone, as the value of an input, a candidate or a model");
+        return;
+    }
+    if (outer == NULL && !c->l->source->any_kind) {
+        bad_ref(c, ref,
+                "'inputs' are what a step with 'pipeline' passes to the file that it runs; "
+                "this file is run by itself");
+    }
+    size_t n = outer != NULL ? SL_MIN(outer->n_inputs, SL_LEN(names)) : 0;
+    for (size_t i = 0; i < n; i++) {
+        names[i] = outer->inputs[i].name;
+        if (ref->n > 1 && sl_streq(names[i], ref->parts[1])) {
+            return;
+        }
+    }
+    if (outer != NULL && ref->n > 1) {
+        bad_ref(c, ref, "step '%s' of %s passes no input '%.128s'%s", outer->id, outer->loc.file,
+                ref->parts[1], suggest_part(c, ref, ref->parts[1], names, n));
     }
 }
 
@@ -256,7 +314,8 @@ static bool is_among(const char *word, const char *const *names, size_t n)
 
 static void check_ref(const struct sl_expr_ref *ref, void *data)
 {
-    static const char *const step_roots[] = {"matrix", "params", "run", "steps"};
+    static const char *const step_roots[] = {"matrix", "params", "run", "steps", "inputs"};
+    static const char *const output_roots[] = {"steps"};
     static const char *const rule_roots[] = {"matrix", "params",    "run",
                                              "steps",  "candidate", "champion"};
     static const char *const param_roots[] = {"params"};
@@ -269,6 +328,10 @@ static void check_ref(const struct sl_expr_ref *ref, void *data)
     case USE_GATE_RULE:
         roots = rule_roots;
         n = SL_LEN(rule_roots);
+        break;
+    case USE_OUTPUTS:
+        roots = output_roots;
+        n = SL_LEN(output_roots);
         break;
     case USE_PARAMS:
         roots = param_roots;
@@ -284,6 +347,8 @@ static void check_ref(const struct sl_expr_ref *ref, void *data)
         bad_ref(c, ref, "unknown name '%.128s'%s", root, sl_spec_suggest(c->l, root, roots, n));
     } else if (sl_streq(root, "params")) {
         check_param(c, ref);
+    } else if (sl_streq(root, "inputs")) {
+        check_passed(c, ref);
     } else if (sl_streq(root, "matrix")) {
         check_axis(c, ref);
     } else if (sl_streq(root, "steps")) {
@@ -321,9 +386,9 @@ void sl_spec_check_refs(struct spec_loader *l)
     index_names(l);
     for (size_t i = 0; i < l->uses.n; i++) {
         const struct spec_use *use = &l->uses.items[i];
-        struct ref_check c = {.l = l,
-                              .use = use,
-                              .step = use->roots != USE_PARAMS ? &l->steps.items[use->step] : NULL};
+        bool in_step = use->roots != USE_PARAMS && use->roots != USE_OUTPUTS;
+        struct ref_check c = {
+            .l = l, .use = use, .step = in_step ? &l->steps.items[use->step] : NULL};
         if (use->expr != NULL) {
             sl_expr_refs(use->expr, check_ref, &c);
         } else {

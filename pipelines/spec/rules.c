@@ -123,7 +123,12 @@ static void check_gate(struct spec_loader *l, size_t index)
             "'evaluate' of step '%s' must name a step that runs something; step '%s' does not",
             step->id, evaluator->id);
     }
-    if (evaluator != NULL && sl_yaml_get(node, "on") == NULL) {
+    if (evaluator != NULL && evaluator->action == SL_ACT_UNSUPPORTED && gate->evaluate == NULL &&
+        sl_yaml_get(node, "on") == NULL) {
+        spec_error(l, step->loc,
+                   "gate of step '%s' needs 'on': its candidate is made by sub-pipeline '%s'",
+                   step->id, evaluator->id);
+    } else if (evaluator != NULL && sl_yaml_get(node, "on") == NULL) {
         struct sl_buf names = SL_BUF_INIT(512);
         size_t n = datasets_of(l, evaluator, &names);
         if (n > 1) {
@@ -167,10 +172,38 @@ static void check_rollback(struct spec_loader *l, size_t index)
     }
 }
 
+/* `from` of a fan-out is one file of JSON. */
+static void check_fanout(struct spec_loader *l, size_t index)
+{
+    const struct sl_step *step = &l->steps.items[index];
+    const struct sl_tmpl *from = step->matrix->from;
+    struct sl_expr_ref ref;
+    struct found_output found = output_of(l, from);
+    struct sl_loc loc = key_loc(l, index, "matrix", "from");
+    if (!sl_tmpl_ref(from, &ref) || !sl_streq(ref.parts[0], "steps")) {
+        spec_error(l, loc,
+                   "'from' of 'matrix' of step '%s' must be \"${{ steps.STEP.outputs.NAME }}\" and "
+                   "nothing else",
+                   step->id);
+    } else if (found.output != NULL && found.is_list) {
+        spec_error(l, loc, "'from' of 'matrix' of step '%s' must be one output, found a list",
+                   step->id);
+    } else if (found.output != NULL && found.output->metrics) {
+        spec_error(
+            l, loc,
+            "'from' of 'matrix' of step '%s' must be a file of JSON, but output '%s' of step "
+            "'%s' is a metrics file",
+            step->id, found.output->name, found.step->id);
+    }
+}
+
 void sl_spec_check_rules(struct spec_loader *l)
 {
     for (size_t i = 0; i < l->steps.n; i++) {
         const struct sl_step *step = &l->steps.items[i];
+        if (step->matrix != NULL && step->matrix->from != NULL) {
+            check_fanout(l, i);
+        }
         switch (step->action) {
         case SL_ACT_GATE: check_gate(l, i); break;
         case SL_ACT_DEPLOY:

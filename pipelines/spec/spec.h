@@ -52,8 +52,6 @@ struct sl_input {
     struct sl_loc loc;
     enum sl_entity entity;     /* of a registry reference; SL_ENT_NONE for an expression */
     const struct sl_tmpl *ref; /* "churn/labels@latest" (may contain params) or the expression */
-    const struct sl_sub *sub;  /* whose names `ref` uses: the step's, or further out when it was
-                                  passed in as `inputs.NAME`; NULL = the main pipeline */
 };
 
 /** An output. Bytes come from $SLUICE_OUT_<name> unless `path` (below the working directory) is given. */
@@ -339,8 +337,10 @@ struct sl_spec {
     size_t n_steps;
     struct sl_target *targets;
     size_t n_targets;
-    const struct sl_sub **subs; /* sub-pipelines, outer ones first */
+    struct sl_sub **subs; /* sub-pipelines, outer ones first */
     size_t n_subs;
+    const struct sl_sub_output *outputs; /* of this file, for those that run it as a sub-pipeline */
+    size_t n_outputs;
     int concurrency_limit; /* `concurrency.steps`: steps of one run at once, 0 = no limit */
     struct sl_concurrency concurrency;
     int priority;              /* added to that of every step */
@@ -470,6 +470,15 @@ struct sl_spec_named {
 };
 struct sl_spec_named sl_spec_find(const struct sl_spec *spec, const struct sl_sub *sub,
                                   const char *name);
+/** The output that `steps.STEP.outputs.NAME` names inside a sub-pipeline (NULL: the main one), through
+ * the outputs of sub-pipelines; step and output NULL when there is none. */
+struct sl_spec_output {
+    const struct sl_step *step;
+    const struct sl_output *output;
+    bool is_list; /* a sub-pipeline gives the outputs of all instances */
+};
+struct sl_spec_output sl_spec_find_output(const struct sl_spec *spec, const struct sl_sub *sub,
+                                          const char *step, const char *output);
 /** Whether `inner` is `outer` or inside it. outer NULL: always. */
 bool sl_sub_within(const struct sl_sub *inner, const struct sl_sub *outer);
 const struct sl_target *sl_spec_target(const struct sl_spec *spec, const char *name); /* or NULL */

@@ -115,7 +115,7 @@ struct spec_doc {
     const struct sl_yaml_node *root;
 };
 
-enum use_roots { USE_STEP, USE_GATE_RULE, USE_ANALYSIS, USE_PARAMS };
+enum use_roots { USE_STEP, USE_GATE_RULE, USE_ANALYSIS, USE_PARAMS, USE_OUTPUTS };
 
 /** An expression or template met while building, checked once all names are known. */
 struct spec_use {
@@ -145,7 +145,19 @@ struct spec_reported {
     size_t offset;
 };
 
+/** A step that stands for another file's steps. */
+struct spec_sub {
+    size_t step; /* index while building */
+    struct sl_spec *inner;
+    struct sl_sub *sub;
+};
+
 struct spec_loader {
+    struct spec_loader *parent;  /* of a sub-pipeline: the loader of the file that runs it... */
+    const struct sl_step *outer; /* ...and the step there */
+    SL_VEC(struct spec_sub) subs;
+    size_t n_sub_loads; /* of the outermost loader: files loaded as sub-pipelines so far */
+    SL_VEC(struct sl_include_pin) pins;
     const struct sl_spec_source *source;
     struct sl_arena *arena;
     struct sl_diags *diags;
@@ -185,6 +197,22 @@ void sl_spec_report(struct spec_loader *l, enum sl_severity severity, struct sl_
 /** "; did you mean 'x'?" or "". In the arena. */
 const char *sl_spec_suggest(struct spec_loader *l, const char *word, const char *const *names,
                             size_t n);
+
+/** Joins with the directory of `base` and takes "." and "x/.." out, so that one file has one name. */
+const char *sl_spec_join_path(struct spec_loader *l, const char *base, const char *path);
+/** Notes a file that was read; `sha256` (NULL: not pinned) must be that of its text. */
+void sl_spec_pin(struct spec_loader *l, const char *path, struct sl_loc loc, struct sl_str text,
+                 const struct sl_yaml_node *sha256);
+/** Loads a sub-pipeline; NULL when it has errors. */
+struct sl_spec *sl_spec_load_inner(struct spec_loader *parent, const struct sl_step *outer,
+                                   const struct sl_spec_source *source);
+/** The step's sub-pipeline, loaded; nothing is kept of one with errors. */
+void sl_spec_build_sub(struct spec_loader *l, struct sl_step *step,
+                       const struct sl_yaml_node *node);
+const struct spec_sub *sl_spec_sub_of(const struct spec_loader *l, size_t step); /* or NULL */
+void sl_spec_build_outputs(struct spec_loader *l, const struct sl_yaml_node *map);
+/** The steps of sub-pipelines in place of those that stand for them. After all checks. */
+void sl_spec_expand_subs(struct spec_loader *l);
 
 /** Checks a document against its table. */
 void sl_spec_check(struct spec_loader *l, const struct sl_yaml *y, const struct sl_yaml_node *root,

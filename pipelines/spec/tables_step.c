@@ -232,7 +232,7 @@ static const struct shape checkpoint = {
     .kind = SHAPE_BOOL, .what = "true or a relative path without '..'", .other = &checkpoint_path};
 
 static const struct key step_keys[] = {
-    {"approval", &sl_spec_approval, KEY_CHOICE, "Wait for people", "approvals are not built yet"},
+    {"approval", &sl_spec_approval, KEY_CHOICE, "Wait for people", NULL},
     {"cache", &sl_spec_cache, 0, "Reuse results of equal steps (default auto)", NULL},
     {"checkpoint", &checkpoint, 0, "State is kept across attempts; the step may be preempted",
      "checkpoints are not kept yet"},
@@ -245,16 +245,14 @@ static const struct key step_keys[] = {
     {"env", &sl_spec_env, 0, "Environment variables", NULL},
     {"gate", &gate, KEY_CHOICE, "Judge a model version", NULL},
     {"grace", &sl_spec_duration, 0, "From TERM to KILL (default 10s)", NULL},
-    {"hooks", &sl_spec_hooks, 0, "What follows the step's success, failure or end",
-     "hooks are not built yet"},
+    {"hooks", &sl_spec_hooks, 0, "What follows the step's success, failure or end", NULL},
     {"if", &sl_spec_expr, 0, "Condition; a bare expression", NULL},
     {"inputs", &inputs, 0, "Versions that the step reads", NULL},
     {"matrix", &matrix, 0, "One instance per combination of values", NULL},
     {"needs", &needs, 0, "Steps that must have succeeded", NULL},
     {"notify", &sl_spec_notify, KEY_CHOICE, "Tell someone", NULL},
     {"outputs", &outputs, 0, "Versions that the step makes", NULL},
-    {"pipeline", &sl_spec_subpipeline, KEY_CHOICE, "Run another pipeline",
-     "sub-pipelines are not built yet"},
+    {"pipeline", &sl_spec_subpipeline, KEY_CHOICE, "Run the steps of another file", NULL},
     {"queue_timeout", &sl_spec_duration, 0, "Longest wait to start", NULL},
     {"resources", &sl_spec_resources, 0, "What the step needs of the machine", NULL},
     {"retry", &sl_spec_retry, 0, "Further attempts", NULL},

@@ -49,17 +49,58 @@ static bool split(struct planned *p, const char *const *args)
     return sl_plan_params(p->spec, list, n, &p->arena, &p->diags, &p->params) == 0;
 }
 
-bool planned_init(struct planned *p, const char *yaml, const char *const *args)
+static int world_json(void *data, const struct sl_artifact *artifact, const json_t **ret,
+                      struct sl_err *err)
+{
+    const struct planned *p = data;
+    (void)artifact;
+    if (p->json == NULL) {
+        return sl_err_set(err, SL_EINVAL, "it is not JSON");
+    }
+    *ret = p->json;
+    return 0;
+}
+
+void planned_json(struct planned *p, const char *text)
+{
+    json_decref(p->json);
+    p->json = json_loads(text, JSON_DECODE_ANY, NULL);
+    SL_CHECK_NOT_NULL(p->json);
+}
+
+static int read_file(void *data, struct sl_arena *a, const char *path, struct sl_str *ret,
+                     struct sl_err *err)
+{
+    for (const struct planned_file *f = data; f->path != NULL; f++) {
+        if (sl_streq(f->path, path)) {
+            *ret = sl_str_c(sl_arena_strdup(a, f->text));
+            return 0;
+        }
+    }
+    return sl_err_set(err, SL_ENOTFOUND, "no such file");
+}
+
+static bool init(struct planned *p, const char *yaml, const char *const *args,
+                 const struct planned_file *files)
 {
     memset(p, 0, sizeof(*p));
     sl_arena_init(&p->arena, 0);
     sl_diags_init(&p->diags, &p->arena);
     const char *text =
         sl_arena_printf(&p->arena, "apiVersion: sluice/v1\nkind: Pipeline\nname: test\n%s", yaml);
-    struct sl_spec_source source = {.file = "test.yml", .text = sl_str_c(text)};
+    struct planned_file *copy = NULL;
+    size_t n = 0;
+    while (files != NULL && files[n].path != NULL) {
+        n++;
+    }
+    copy = SL_ARENA_ARRAY(&p->arena, struct planned_file, n + 1);
+    memcpy(copy, files != NULL ? files : copy, n * sizeof(*copy));
+    struct sl_spec_source source = {
+        .file = "test.yml", .text = sl_str_c(text), .read = read_file, .data = copy};
     p->world = (struct sl_plan_world){.step_status = world_status,
                                       .step_output = world_output,
                                       .resolve = world_resolve,
+                                      .read_json = world_json,
                                       .run_id = "0123456789abcdef0123456789abcdef",
                                       .run_number = 5,
                                       .run_status = "succeeded",
@@ -68,8 +109,19 @@ bool planned_init(struct planned *p, const char *yaml, const char *const *args)
            sl_plan_build(p->spec, p->params, &p->arena, &p->diags, &p->plan) == 0;
 }
 
+bool planned_init(struct planned *p, const char *yaml, const char *const *args)
+{
+    return init(p, yaml, args, NULL);
+}
+
+bool planned_init_files(struct planned *p, const char *yaml, const struct planned_file *files)
+{
+    return init(p, yaml, NULL, files);
+}
+
 void planned_release(struct planned *p)
 {
+    json_decref(p->json);
     sl_diags_release(&p->diags);
     sl_arena_release(&p->arena);
 }

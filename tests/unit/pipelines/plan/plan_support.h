@@ -18,12 +18,20 @@ struct planned {
     bool has_output[WORLD_STEPS_MAX];
     bool no_champion;
     struct sl_artifact outputs[WORLD_STEPS_MAX];
+    json_t *json; /* what every artifact holds; NULL: nothing that can be read */
     struct sl_plan_world world;
 };
 
 /** Loads, types parameters ("name=value" each, NULL-terminated; NULL: none) and plans. False when a
  * stage reports errors: then `planned_errors` says which. */
 bool planned_init(struct planned *p, const char *yaml, const char *const *args);
+/** With other files: {path, text} pairs, ended by a NULL path. */
+struct planned_file {
+    const char *path, *text;
+};
+bool planned_init_files(struct planned *p, const char *yaml, const struct planned_file *files);
+/** From here on every artifact holds this JSON. */
+void planned_json(struct planned *p, const char *text);
 void planned_release(struct planned *p);
 /** Every message, one a line. Lives as long as p. */
 const char *planned_errors(struct planned *p);
