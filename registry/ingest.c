@@ -348,6 +348,52 @@ static int list_root(struct ingest *in, int dirfd, const char *path, const char 
     return sl_walk_at(in->root_fd, ".", list_entry, in, err);
 }
 
+/* The same file anew, for reading: a path descriptor cannot be read. */
+static int reopen(int fd, const char *name, mode_t *ret_mode, struct sl_err *err)
+{
+    char link[64];
+    struct stat st;
+    if (fstat(fd, &st) != 0) {
+        return sl_err_errno(err, errno, "cannot look at '%s'", name);
+    }
+    if (!S_ISREG(st.st_mode)) {
+        return sl_err_set(err, SL_EINVAL, "'%s' is %s; a version holds files, folders and symlinks",
+                          name, kind_of(st.st_mode));
+    }
+    (void)snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+    int readable = open(link, O_RDONLY | O_CLOEXEC);
+    if (readable < 0) {
+        return sl_err_errno(err, errno, "cannot open '%s'", name);
+    }
+    *ret_mode = st.st_mode;
+    return readable;
+}
+
+int sl_ingest_fd(struct sl_blob_store *store, int fd, const char *name,
+                 struct sl_manifest *ret_manifest, struct sl_err *err)
+{
+    mode_t mode = 0;
+    struct sl_blob_session *session = NULL;
+    struct sl_blob_added added;
+    int rc = sl_path_check(name, err);
+    if (rc < 0) {
+        return sl_err_wrap(err, "%s", name);
+    }
+    _cleanup_(close)
+    int readable = reopen(fd, name, &mode, err);
+    if (readable < 0) {
+        return readable;
+    }
+    rc = sl_blob_session_begin(store, &session, err);
+    rc = rc < 0 ? rc : sl_blob_session_add_fd(session, readable, NULL, &added, err);
+    rc = rc < 0 ? rc : sl_blob_session_commit(session, err);
+    sl_blob_session_free(session);
+    rc = rc < 0
+             ? rc
+             : sl_manifest_add_file(ret_manifest, name, mode, added.size_bytes, &added.digest, err);
+    return rc < 0 ? sl_err_wrap(err, "%s", name) : sl_manifest_seal(ret_manifest, err);
+}
+
 int sl_ingest_path(struct sl_blob_store *store, int dirfd, const char *path,
                    const struct sl_ingest_opts *opts, struct sl_manifest *ret_manifest,
                    struct sl_err *err)

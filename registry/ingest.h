@@ -42,4 +42,15 @@ int sl_ingest_path(struct sl_blob_store *store, int dirfd, const char *path,
                    const struct sl_ingest_opts *opts, struct sl_manifest *ret_manifest,
                    struct sl_err *err) SL_MUST_CHECK;
 
+/**
+ * As sl_ingest_path, of the very file that is open: whatever its path leads to by now. For files that
+ * somebody else may be replacing.
+ *
+ * @param fd    of a regular file, O_PATH is enough; the caller keeps it
+ * @param name  its path in the manifest
+ * @return      as sl_ingest_path; -SL_EINVAL when it is no regular file
+ */
+int sl_ingest_fd(struct sl_blob_store *store, int fd, const char *name,
+                 struct sl_manifest *ret_manifest, struct sl_err *err) SL_MUST_CHECK;
+
 #endif

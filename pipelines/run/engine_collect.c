@@ -136,8 +136,9 @@ static int take_output(struct eng_attempt *ea, const struct eng_bound *b, int di
     }
     struct sl_manifest m;
     sl_manifest_init(&m);
-    int rc = sl_ingest_path(ea->run->e->ws->blobs, is_dir ? fd : dirfd, is_dir ? "." : path, NULL,
-                            &m, err);
+    /* What was opened is taken, never its path again: a process that escaped may be replacing it. */
+    int rc = is_dir ? sl_ingest_path(ea->run->e->ws->blobs, fd, ".", NULL, &m, err)
+                    : sl_ingest_fd(ea->run->e->ws->blobs, fd, strrchr(path, '/') + 1, &m, err);
     rc = rc < 0 ? rc : sl_ws_put_manifest(ea->run->e->ws->blobs, &m, err);
     ea->outputs[i] = (struct sl_artifact){.entity = o->entity, .name = "", .digest = m.digest};
     if (rc == 0 && o->entity != SL_ENT_NONE && b->step.output_names[i][0] != '\0' &&

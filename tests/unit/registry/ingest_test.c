@@ -191,3 +191,39 @@ SL_TEST(registry_ingest, many_small_files__two_threads__every_digest_right)
     sl_manifest_release(&m);
     rig_close(&r);
 }
+
+SL_TEST(registry_ingest, fd__path_replaced_meanwhile__the_open_file_is_taken)
+{
+    struct rig r = rig_open();
+    struct sl_manifest m;
+    struct sl_manifest by_path;
+    rig_write(&r, "in/a", "mine");
+    rig_write(&r, "foreign", "not mine");
+    sl_manifest_init(&by_path);
+    SL_CHECK_OK(sl_ingest_path(r.store, r.fd, "in/a", NULL, &by_path, &r.err), r.err);
+    int fd = openat(r.fd, "in/a", O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    SL_CHECK(fd >= 0);
+    SL_CHECK(unlinkat(r.fd, "in/a", 0) == 0 && symlinkat("../foreign", r.fd, "in/a") == 0);
+    sl_manifest_init(&m);
+    SL_CHECK_OK(sl_ingest_fd(r.store, fd, "a", &m, &r.err), r.err);
+    SL_CHECK(sl_digest_eq(&m.digest, &by_path.digest));
+    sl_manifest_release(&m);
+    sl_manifest_release(&by_path);
+    (void)close(fd);
+    rig_close(&r);
+}
+
+SL_TEST(registry_ingest, fd__no_regular_file__refused)
+{
+    struct rig r = rig_open();
+    struct sl_manifest m;
+    SL_CHECK(mkfifoat(r.fd, "fifo", 0644) == 0);
+    int fd = openat(r.fd, "fifo", O_PATH | O_CLOEXEC);
+    sl_manifest_init(&m);
+    SL_CHECK_ERR(sl_ingest_fd(r.store, fd, "fifo", &m, &r.err), SL_EINVAL, r.err,
+                 "'fifo' is a FIFO");
+    SL_CHECK_ERR(sl_ingest_fd(r.store, fd, "../a", &m, &r.err), SL_EINVAL, r.err, "../a");
+    sl_manifest_release(&m);
+    (void)close(fd);
+    rig_close(&r);
+}
