@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "core/base/fs.h"
+#include "pipelines/run/data_source.h"
 
 struct eng_attempt *eng_attempt_of(const struct sl_core_attempt *a)
 {
@@ -32,7 +33,8 @@ static int put_version(const struct eng_attempt *ea, const struct sl_digest *dig
     sl_manifest_init(&m);
     int rc = sl_ws_manifest(ea->run->e->ws->blobs, digest, &m, err);
     rc = rc < 0 ? rc
-                : sl_manifest_materialise(ea->run->e->ws->blobs, &m, dirfd, path, &read_only, err);
+                : sl_ws_materialise(ea->run->e->ws->path, ea->run->e->ws->blobs, NULL, &m, dirfd,
+                                    path, &read_only, err);
     sl_manifest_release(&m);
     return rc;
 }

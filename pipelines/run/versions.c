@@ -9,6 +9,7 @@
 #include "core/base/time.h"
 #include "core/bus/bus.h"
 #include "core/lineage/lineage.h"
+#include "pipelines/run/data_source.h"
 #include "pipelines/run/schemas.h"
 #include "pipelines/run/workspace_priv.h"
 #include "registry/index.h"
@@ -191,8 +192,11 @@ static int write_lineage(struct sl_db *db, const struct outcome *o, struct sl_er
 static int write_outcome(struct sl_db *db, void *arg, struct sl_err *err)
 {
     struct outcome *o = arg;
+    char full[2 * SL_NAME_MAX + 2];
+    full_name(o, full, sizeof(full));
     int rc = sl_registry_index_apply(db, o->changes, err);
     rc = rc < 0 ? rc : write_lineage(db, o, err);
+    rc = rc < 0 ? rc : sl_ws_source_outcome(db, o->c, &o->version, full, o->now_ms, err);
     rc = rc < 0
              ? rc
              : sl_db_exec(db, err, SL_SQL("DELETE FROM version_intent WHERE id = ?"), "s", o->id);

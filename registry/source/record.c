@@ -72,6 +72,36 @@ static void put_source(json_t *r, const struct sl_source *s)
     }
 }
 
+static void put_allowed(json_t *r, unsigned allow)
+{
+    json_t *list = json_array();
+    if ((allow & SL_FETCH_HTTP) != 0) {
+        json_array_append_new(list, json_string("http"));
+    }
+    if ((allow & SL_FETCH_PRIVATE) != 0) {
+        json_array_append_new(list, json_string("private"));
+    }
+    json_object_set_new(r, "allow", list);
+}
+
+void sl_source_record_access(const json_t *record, struct sl_source_access *ret)
+{
+    size_t i = 0;
+    json_t *v = NULL;
+    memset(ret, 0, sizeof(*ret));
+    ret->fetch.allow = SL_FETCH_LOOPBACK;
+    json_array_foreach (json_object_get(record, "allow"), i, v) {
+        const char *text = json_string_value(v);
+        ret->fetch.allow |= text == NULL                ? 0u
+                            : sl_streq(text, "http")    ? (unsigned)SL_FETCH_HTTP
+                            : sl_streq(text, "private") ? (unsigned)SL_FETCH_PRIVATE
+                                                        : 0u;
+    }
+    ret->fetch.ca_file = sl_json_str(record, "ca_file", NULL);
+    ret->region = sl_json_str(record, "region", NULL);
+    ret->endpoint = sl_json_str(record, "endpoint", NULL);
+}
+
 json_t *record_new(const struct sl_import_opts *opts, const struct object *objects, size_t n)
 {
     char time[SL_TIME_TEXT];
@@ -84,6 +114,11 @@ json_t *record_new(const struct sl_import_opts *opts, const struct object *objec
         sl_json_set_str(r, "endpoint", opts->access->endpoint);
         sl_json_set_str(r, "region", opts->access->region);
         sl_json_set_str(r, "credentials", opts->credentials);
+    }
+    if (opts->source.kind != SL_SOURCE_PATH) {
+        unsigned allow = opts->access->fetch.allow;
+        put_allowed(r, allow & (SL_FETCH_HTTP | SL_FETCH_PRIVATE));
+        sl_json_set_str(r, "ca_file", opts->access->fetch.ca_file);
     }
     sl_json_set_bool(r, "extract", opts->extract);
     sl_json_set_bool(r, "reference", opts->reference);

@@ -118,8 +118,6 @@ static int from_network(const struct sl_source_access *access, const json_t *rec
     }
     sl_arena_init(&arena, 0);
     struct sl_source_access there = *access;
-    there.endpoint = sl_json_str(record, "endpoint", NULL);
-    there.region = sl_json_str(record, "region", there.region);
     int rc = sl_source_parse(text, &arena, &source, err);
     if (rc == 0) {
         bool s3 = source.kind == SL_SOURCE_S3;

@@ -91,11 +91,15 @@ int sl_source_import(const struct sl_import_opts *opts, struct sl_manifest *ret_
 
 /**
  * A record: {"format", "kind", "source", "endpoint"?, "region"?, "credentials"?, "extract", "reference",
- * "objects": [{"path", "key"?, "url"?, "etag"?, "version_id"?, "modified"?, "size", "sha256"}], "imported_at",
+ * "allow"?, "ca_file"?, "objects": [{"path", "key"?, "url"?, "etag"?, "version_id"?, "modified"?, "size", "sha256"}], "imported_at",
  * "tool", "exclude"?, "as"?}. `source` is what `data refresh` follows; absent when the URL held a secret.
  * @return 0; -SL_EINVAL
  */
 int sl_source_record_check(const json_t *record, struct sl_err *err) SL_MUST_CHECK;
+
+/** How the record says that its source is reached: what was allowed, CA file, region, endpoint; no
+ * signature, unless the caller adds one. Borrows the record's texts. */
+void sl_source_record_access(const json_t *record, struct sl_source_access *ret);
 
 /** Writes one file of a referenced version, as struct sl_absent wants it: fetched, verified.
  * @return also -SL_ECORRUPT when the source is another one now: file, expected, found in the message */
