@@ -96,6 +96,15 @@ int shim_box_prepare(const struct shim_spec *spec)
     return 0;
 }
 
+void shim_box_forget(void)
+{
+    if (box.orders_fd >= 0) {
+        (void)close(
+            box.orders_fd); /* the memory goes when the program has read and closed its own */
+        box.orders_fd = -1;
+    }
+}
+
 void shim_box_exec(void)
 {
     static char *const no_env[] = {NULL};

@@ -281,6 +281,7 @@ static void run_step(void)
     shim.result.started_ms = shim_wall_us() / 1000;
     shim_step_start(&shim.spec, &shim.step);
     shim_secret_forget();
+    shim_box_forget();
     if (shim.step.pid < 0) {
         shim.step.stage = shim.step.stage != NULL ? shim.step.stage : "cannot start";
         shim.nobody_left = true;

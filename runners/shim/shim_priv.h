@@ -139,6 +139,8 @@ void shim_watch_end(const struct shim_spec *spec, struct shim_result *result);
 /* box.c */
 /** Makes the sandbox's orders, with the step's environment in them. 0 or an errno value. */
 int shim_box_prepare(const struct shim_spec *spec);
+/** The child has the orders: ours, with the step's secrets in them, go. */
+void shim_box_forget(void);
 /** In the child: becomes the sandbox's program. Returns only on failure. */
 void shim_box_exec(void);
 /** Process group of the step inside the sandbox; 0 while there is none. */

@@ -35,6 +35,17 @@ steps:
     sandbox: { level: strict, network: true }
     run: python3 online.py
 """
+PROJECT = """apiVersion: sluice/v1
+kind: Project
+name: guarded
+policies: { sandbox: strict }
+"""
+PLAIN = """apiVersion: sluice/v1
+kind: Pipeline
+name: plain
+steps:
+  inside: { sandbox: none, run: "test $(id -u) = 1000; test ! -e /etc/shadow" }
+"""
 LOOK = """import json, os, socket, subprocess, sys
 data = os.environ["SLUICE_OUT_seen"].split("/runs/")[0]
 bad = []
@@ -124,12 +135,17 @@ def check_inside(work, listener):
         fail("'sluice runners' does not tell of the sandbox")
 
 
-def check_refused(work):
-    hidden = ["bwrap", "--dev-bind", "/", "/"]
+def hidden():
+    """A machine like this one, but without bubblewrap."""
+    wrap = ["bwrap", "--dev-bind", "/", "/"]
     for path in ("/usr/bin/bwrap", "/usr/local/bin/bwrap"):
         if os.path.exists(path):
-            hidden += ["--ro-bind", "/dev/null", path]
-    out = sluice(work, "run", "pipeline.yml", "-p", "port=1", "-p", "home=/x", wrap=hidden)
+            wrap += ["--ro-bind", "/dev/null", path]
+    return wrap
+
+
+def check_refused(work):
+    out = sluice(work, "run", "pipeline.yml", "-p", "port=1", "-p", "home=/x", wrap=hidden())
     if out.returncode != 3:
         fail(f"without bubblewrap: exit code {out.returncode}: {out.stdout}{out.stderr}")
     for part in ("step 'rows' must run in a strict sandbox (it says so)", "bubblewrap is not installed",
@@ -138,8 +154,23 @@ def check_refused(work):
             fail(f"without bubblewrap: no '{part}' in: {out.stdout}{out.stderr}")
     if query(work, "SELECT count(*) FROM run") != [(1,)]:
         fail("a refused run was recorded")
-    if "bubblewrap is not installed" not in sluice(work, "runners", wrap=hidden).stdout:
+    if "bubblewrap is not installed" not in sluice(work, "runners", wrap=hidden()).stdout:
         fail("'sluice runners' does not say why there is no sandbox")
+
+
+def check_policy(work):
+    """What the project in force demands holds for steps that say otherwise, also where it cannot be had."""
+    if sluice(work, "run", "plain.yml").returncode == 0:
+        fail("a step without sandbox looks like one with")
+    out = sluice(work, "project", "apply", "project.yml")
+    if out.returncode != 0:
+        fail(f"project apply: {out.stdout}{out.stderr}")
+    out = sluice(work, "run", "plain.yml")
+    if out.returncode != 0:
+        fail(f"policy: exit code {out.returncode}: {out.stdout}{out.stderr}")
+    out = sluice(work, "run", "plain.yml", wrap=hidden())
+    if out.returncode != 3 or "(the project's policy)" not in out.stdout + out.stderr:
+        fail(f"policy without bubblewrap: exit code {out.returncode}: {out.stdout}{out.stderr}")
 
 
 def main():
@@ -150,13 +181,15 @@ def main():
         return
     work = tempfile.mkdtemp(dir="/var/tmp")
     try:
-        for name, text in (("pipeline.yml", PIPELINE), ("look.py", LOOK), ("online.py", ONLINE), ("secret", "x\n")):
+        for name, text in (("pipeline.yml", PIPELINE), ("look.py", LOOK), ("online.py", ONLINE), ("secret", "x\n"),
+                           ("project.yml", PROJECT), ("plain.yml", PLAIN)):
             with open(os.path.join(work, name), "w") as f:
                 f.write(text)
         with socket.create_server(("127.0.0.1", 0)) as listener:
             check_inside(work, listener)
         check_refused(work)
-        print("sandbox: three isolated steps, one refusal")
+        check_policy(work)
+        print("sandbox: three isolated steps, one by policy, two refusals")
     finally:
         shutil.rmtree(work)
 
