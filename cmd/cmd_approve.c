@@ -128,7 +128,7 @@ static void put_candidate(const json_t *item, struct sl_buf *out)
     if (entity != NULL) {
         sl_buf_puts(out, "  version  ");
         sl_put_clean(out, entity);
-        sl_buf_printf(out, "@v%lld (%.19s)\n", (long long)sl_json_i64(item, "number", 0),
+        sl_buf_printf(out, "@v%lld (%.19s)\n", (long long)sl_json_i64(item, "version", 0),
                       sl_json_str(item, "candidate", ""));
     }
 }

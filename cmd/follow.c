@@ -30,19 +30,39 @@ struct host {
     struct sl_submit submit;
     char run_id[SL_ID_HEX + 1]; /* the followed run; "" when all */
     bool submitted, ended, said_others, left;
+    bool awaits; /* all that is left of what is followed awaits people */
     int interrupts;
     int status;
 };
 
 /* ---- as the engine -------------------------------------------------------------------------------- */
 
+/** Live runs: those that are followed and those of others, as far as something of them can go on here. */
+struct counts {
+    struct host *h;
+    size_t ours, others;
+    size_t awaiting; /* followed ones that only await people */
+};
+
+static void count_one(const char *run_id, void *data)
+{
+    struct counts *n = data;
+    bool ours = n->h->run_id[0] == '\0' || sl_streq(n->h->run_id, run_id);
+    bool awaits = sl_engine_only_awaits(n->h->engine, run_id);
+    n->ours += ours ? 1 : 0;
+    n->awaiting += ours && awaits ? 1 : 0;
+    n->others += !ours && !awaits ? 1 : 0;
+}
+
 static void stop_when_idle(struct host *h)
 {
-    size_t others = sl_engine_n_runs(h->engine) - (sl_engine_has_run(h->engine, h->run_id) ? 1 : 0);
-    if (h->f->forever || !h->ended) {
+    struct counts n = {.h = h};
+    sl_engine_each_run(h->engine, count_one, &n);
+    h->awaits = !h->ended && n.ours > 0 && n.awaiting == n.ours;
+    if (h->f->forever || (!h->ended && !h->awaits)) {
         return;
     }
-    if (others == 0) {
+    if (n.others == 0) {
         sl_loop_stop(h->loop);
     } else if (!h->said_others) {
         h->said_others = true;
@@ -231,6 +251,9 @@ static int finish(struct host *h)
     if (h->f->forever) {
         return SL_EXIT_OK;
     }
+    if (h->awaits && !h->left) {
+        return sl_summary_awaiting(h->c, h->run_id, false);
+    }
     if (h->left && !h->ended) {
         (void)fprintf(stderr, "left with steps still running; 'sluice resume' takes them up\n");
         return h->interrupts > 0 ? SL_EXIT_CANCELLED : SL_EXIT_OK;
@@ -273,6 +296,7 @@ struct following {
     const char *run;
     char last_id[32];
     bool ended;
+    bool asks; /* a step of it awaits people: after each event, see whether anything else goes on */
 };
 
 static int on_sse(const struct sl_http_event *event, void *data, struct sl_err *err)
@@ -295,10 +319,19 @@ static int on_sse(const struct sl_http_event *event, void *data, struct sl_err *
         sl_progress_change(w->progress, &x);
     }
     w->ended = w->ended || sl_streq(event->event, "run.finished");
-    return w->ended ? 1 : 0;
+    w->asks = w->asks || (step && sl_streq(sl_json_str(payload, "to", ""), "awaiting_approval"));
+    return w->ended || (w->asks && step) ? 1 : 0;
 }
 
-/** Follows over the socket: 0 when the run ended, -SL_EUNREACHABLE when the engine went away. */
+/** Whether all that is left of the run awaits people. */
+static bool only_awaits(struct sl_cmd *c, const char *run)
+{
+    json_auto_t *answer = NULL;
+    return sl_call(c, "runs.awaits", json_pack("{s:s}", "run", run), &answer) == 0 &&
+           sl_json_bool(answer, "awaits", false);
+}
+
+/** Follows over the socket: 0 when the run ended or awaits people, -SL_EUNREACHABLE when the engine went away. */
 static int follow_events(struct sl_cmd *c, const char *run, struct following *w)
 {
     _cleanup_(buf)
@@ -310,7 +343,13 @@ static int follow_events(struct sl_cmd *c, const char *run, struct following *w)
                                 .method = "GET",
                                 .target = sl_buf_str(&target),
                                 .timeout_ms = 120000};
-    int rc = sl_http_follow(&call, w->last_id, on_sse, w, &c->err);
+    int rc = 0;
+    do {
+        rc = sl_http_follow(&call, w->last_id, on_sse, w, &c->err);
+    } while (rc == 0 && w->asks && !w->ended && !only_awaits(c, run));
+    if (rc == 0 && w->asks && !w->ended) {
+        return 0;
+    }
     if (rc < 0 && rc != -SL_EIO && rc != -SL_ECANCELLED && rc != -SL_ETIMEOUT) {
         return rc;
     }
@@ -378,12 +417,13 @@ static int as_follower(struct sl_cmd *c, struct sl_follow *f, char run_id[SL_ID_
         sl_progress_begin(w.progress, run);
         w.ended = sl_json_bool(run, "final", false);
         json_decref(run);
-        rc = w.ended ? 0 : follow_events(c, f->run, &w);
+        w.asks = !w.ended && only_awaits(c, f->run);
+        rc = w.ended || w.asks ? 0 : follow_events(c, f->run, &w);
     }
     sl_progress_end(w.progress);
     sl_progress_free(w.progress);
     if (rc == 0) {
-        *ret_status = sl_summary(c, f->run);
+        *ret_status = w.ended ? sl_summary(c, f->run) : sl_summary_awaiting(c, f->run, true);
     }
     return rc;
 }

@@ -21,4 +21,9 @@ int sl_follow(struct sl_cmd *c, const struct sl_follow *f);
 /** The summary at the end of a run, from the read models. Gives the run's exit status. */
 int sl_summary(struct sl_cmd *c, const char *run_id);
 
+/** The same for a run of which nothing goes on until somebody approves (run_id "": all live ones): what is asked
+ * of whom, and how to go on (`served`: an engine
+ * stays). Gives exit status 4. */
+int sl_summary_awaiting(struct sl_cmd *c, const char *run_id, bool served);
+
 #endif

@@ -171,3 +171,60 @@ int sl_summary(struct sl_cmd *c, const char *run_id)
     (void)sl_cmd_print(&out);
     return status;
 }
+
+/* ---- waiting for people ---------------------------------------------------------------------------- */
+
+static void put_awaiting(const json_t *item, struct sl_buf *out)
+{
+    _cleanup_(free)
+    char *step =
+        sl_asprintf("%s#%lld/%s", sl_json_str(item, "pipeline", ""),
+                    (long long)sl_json_i64(item, "number", 0), sl_json_str(item, "step", ""));
+    const char *entity = sl_json_str(item, "entity", NULL);
+    const char *targets = sl_json_str(item, "targets", "");
+    size_t i = 0;
+    json_t *from = NULL;
+    sl_put_clean(out, step);
+    sl_buf_puts(out, " awaits approval");
+    if (entity != NULL) {
+        sl_buf_puts(out, " of ");
+        sl_put_clean(out, entity);
+        sl_buf_printf(out, "@v%lld", (long long)sl_json_i64(item, "version", 0));
+    }
+    if (targets[0] != '\0') {
+        sl_buf_puts(out, " for ");
+        sl_put_clean(out, targets);
+    }
+    sl_buf_printf(out, " by %lld of ", (long long)sl_json_i64(item, "quorum", 1));
+    json_array_foreach (json_object_get(item, "from"), i, from) {
+        sl_buf_puts(out, i > 0 ? ", " : "");
+        sl_put_clean(out, json_string_value(from));
+    }
+    sl_buf_puts(out, "\n  sluice approve ");
+    sl_buf_shell_quote(out, step);
+    sl_buf_puts(out, " --reason TEXT\n");
+}
+
+int sl_summary_awaiting(struct sl_cmd *c, const char *run_id, bool served)
+{
+    json_auto_t *answer = NULL;
+    size_t i = 0;
+    json_t *item = NULL;
+    struct sl_buf out = SL_BUF_INIT((size_t)8 << 20);
+    if (sl_call(c, "inbox", json_pack("{s:s}", "all", "true"), &answer) < 0) {
+        return sl_cmd_fail(c);
+    }
+    if (c->json) {
+        return SL_EXIT_WAITING;
+    }
+    json_array_foreach (json_object_get(answer, "waiting"), i, item) {
+        bool ours = run_id[0] == '\0' || sl_streq(run_id, sl_json_str(item, "run", ""));
+        if (ours && sl_streq(sl_json_str(item, "kind", ""), "approval")) {
+            put_awaiting(item, &out);
+        }
+    }
+    sl_buf_puts(&out, served ? "the engine that serves here goes on by itself\n"
+                             : "then: sluice resume\n");
+    (void)sl_cmd_print(&out);
+    return SL_EXIT_WAITING;
+}

@@ -35,12 +35,18 @@ enum sl_deploy_state {
 };
 extern const struct sl_sm_table sl_deploy_machine;
 
+struct sl_deploy_order;
 struct sl_deploy_world {
     struct sl_promote_world promote; /* transactions, aliases, clock and ids */
     /** Writes the files of a version below `dirfd` (empty), each verified against its digest. */
     int (*materialise)(void *data, const struct sl_artifact *version, int dirfd,
                        struct sl_err *err);
-    void *data; /* of materialise */
+    /** What the environment of the order's target demands beyond a verdict: 0 with the id of the approval
+     * that permits it ("" when there is none and none is demanded), or -SL_EREFUSED with what is missing.
+     * An override does not stand for it. NULL: nothing is demanded anywhere. */
+    int (*approved)(void *data, const struct sl_deploy_order *order, char ret_id[SL_ID_HEX + 1],
+                    struct sl_err *err);
+    void *data; /* of materialise and approved */
 };
 
 struct sl_deploy_order {
@@ -109,7 +115,7 @@ int sl_deploy_resume(const struct sl_deploy_world *w, size_t *ret_resumed, struc
 
 /**
  * Deployments, newest first; `target` NULL: all. Array of {"id","target","generation","kind","state","live",
- * "entity","version","digest","run_id","actor","verdict_id","override_reason","alias","alias_from",
+ * "entity","version","digest","run_id","actor","verdict_id","override_reason","approval_id","alias","alias_from",
  * "previous_id","reason","created_at","live_at","ended_at"}. New reference. Reads only.
  */
 int sl_deploy_list(struct sl_db *db, const char *target, int limit, json_t **ret,

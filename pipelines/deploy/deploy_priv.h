@@ -35,7 +35,8 @@ struct sl_deployment {
     char run_id[SL_ID_HEX + 1], attempt_id[SL_ID_HEX + 1];
     char actor[SL_AUDIT_PRINCIPAL];
     char verdict_id[SL_ID_HEX + 1];
-    char alias[SL_DEPLOY_ENTITY]; /* "" none */
+    char approval_id[SL_ID_HEX + 1]; /* "" none was given */
+    char alias[SL_DEPLOY_ENTITY];    /* "" none */
     char reason[SL_DEPLOY_REASON_MAX + 1];
     char note[SL_DEPLOY_REASON_MAX + 1]; /* of a live one: a warning; "" none */
     int64_t created_ms, flipped_ms;      /* flipped_ms 0 while not flipped */
@@ -72,7 +73,8 @@ struct sl_exec {
 /** Columns of sl_deployment_fill, for SELECT ... FROM deployment. */
 #define SL_DEPLOYMENT_COLUMNS                                                                      \
     "id, target, generation, kind, state, entity, number, digest, release, previous_id, run_id,"   \
-    " attempt_id, actor, verdict_id, alias, reason, note, created_ms, flipped_ms, live_ms"
+    " attempt_id, actor, verdict_id, alias, reason, note, created_ms, flipped_ms, live_ms,"        \
+    " approval_id"
 void sl_deployment_fill(struct sl_rows *rows, struct sl_deployment *ret);
 /** -SL_ENOTFOUND without a row. */
 int sl_deployment_load(struct sl_db *db, const char *id, struct sl_deployment *ret,

@@ -37,12 +37,18 @@ int sl_deploy_fact_audit(struct sl_db *db, const struct sl_deployment *d, enum s
     const struct sl_actor_id actor_id = {0};
     struct sl_actor_id actor = actor_id;
     (void)snprintf(actor.id, sizeof(actor.id), "%s", d->actor);
-    const struct sl_audit_obj objs[] = {
+    struct sl_audit_obj objs[5] = {
         {.kind = "deployment", .id = d->id},
         {.kind = "target", .id = d->target},
         {.kind = "model_version", .id = d->entity, .digest = sl_deploy_digest(&d->digest, digest)},
-        {.kind = "verdict", .id = d->verdict_id},
     };
+    int n = 3;
+    if (d->verdict_id[0] != '\0') {
+        objs[n++] = (struct sl_audit_obj){.kind = "verdict", .id = d->verdict_id};
+    }
+    if (d->approval_id[0] != '\0') {
+        objs[n++] = (struct sl_audit_obj){.kind = "approval", .id = d->approval_id};
+    }
     const struct sl_audit_entry entry = {
         .ts_ms = now_ms,
         .act = act,
@@ -51,7 +57,7 @@ int sl_deploy_fact_audit(struct sl_db *db, const struct sl_deployment *d, enum s
                                                    : SL_AUDIT_OK,
         .actor = sl_actor_of(&actor),
         .objs = objs,
-        .n_objs = (int)SL_LEN(objs) - (d->verdict_id[0] == '\0'),
+        .n_objs = n,
         .request = d->run_id[0] != '\0' ? d->run_id : NULL,
     };
     return sl_audit_append(db, &entry, NULL, err);
@@ -95,6 +101,7 @@ int sl_deploy_fact_lineage(struct sl_db *db, const struct sl_deployment *d, int6
         {.from = self, .to = {SL_NODE_MODEL_VERSION, digest}, .kind = SL_EDGE_DEPLOYS},
         {.from = {SL_NODE_ENDPOINT, d->target}, .to = self, .kind = SL_EDGE_SERVES},
         {.from = self, .to = {SL_NODE_VERDICT, d->verdict_id}, .kind = SL_EDGE_GOVERNED_BY},
+        {.from = self, .to = {SL_NODE_APPROVAL, d->approval_id}, .kind = SL_EDGE_APPROVED_BY},
         {.from = self,
          .to = {SL_NODE_DEPLOYMENT, d->previous_id},
          .kind = SL_EDGE_SUPERSEDES,

@@ -55,6 +55,7 @@ static int row_json(struct sl_db *db, struct sl_rows *rows, json_t **ret, struct
     if (!sl_rows_is_null(rows, 21)) {
         sl_json_set_i64(o, "flip_ms", sl_rows_i64(rows, 21) - sl_rows_i64(rows, 18));
     }
+    sl_json_set_str(o, "approval_id", sl_rows_text(rows, 23));
     int rc = set_actor(db, o, sl_rows_str(rows, 22), err);
     if (rc == 0) {
         *ret = sl_take(o);
@@ -76,7 +77,8 @@ int sl_deploy_list(struct sl_db *db, const char *target, int limit, json_t **ret
         SL_SQL("SELECT d.id, d.target, d.kind, d.state, d.entity, d.digest, d.release,"
                " d.previous_id, d.run_id, d.attempt_id, d.verdict_id, d.override_reason, d.alias,"
                " d.reason, d.note, d.generation, d.number, d.id IS t.live_id, d.created_ms,"
-               " d.live_ms, d.ended_ms, d.flipped_ms, d.actor"
+               " d.live_ms, d.ended_ms, d.flipped_ms, d.actor,"
+               " d.approval_id"
                " FROM deployment d JOIN target t ON t.name = d.target"
                " WHERE ?1 IS NULL OR d.target = ?1 ORDER BY d.seq DESC LIMIT ?2"),
         "si", target, (int64_t)limit);

@@ -186,6 +186,7 @@ static int claim_rollback(const struct sl_deploy_world *w, const struct search *
     (void)memcpy(c->d.target, s->target, sizeof(c->d.target));
     (void)memcpy(c->d.entity, s->to.entity, sizeof(c->d.entity));
     (void)memcpy(c->d.verdict_id, s->to.verdict_id, sizeof(c->d.verdict_id));
+    (void)memcpy(c->d.approval_id, s->to.approval_id, sizeof(c->d.approval_id));
     (void)memcpy(c->d.release, s->to.release, sizeof(c->d.release));
     if (sl_streq(s->live.entity, s->to.entity)) {
         (void)memcpy(c->d.alias, s->live.alias, sizeof(c->d.alias));

@@ -50,6 +50,7 @@ static const char *const migrations[] = {
     ") STRICT;"
     "CREATE INDEX deployment_open ON deployment(target, seq)"
     "  WHERE state NOT IN ('live', 'superseded', 'rolled_back', 'failed');",
+    "ALTER TABLE deployment ADD COLUMN approval_id TEXT;",
 };
 
 const struct sl_schema sl_deploy_schema = {
@@ -101,6 +102,7 @@ void sl_deployment_fill(struct sl_rows *rows, struct sl_deployment *ret)
     COPY(d.alias, 14);
     COPY(d.reason, 15);
     COPY(d.note, 16);
+    COPY(d.approval_id, 20);
     SL_ASSERT(d.state >= 0);
     *ret = d;
 }
@@ -282,13 +284,14 @@ static int insert_row(struct sl_db *db, const struct sl_claim *c, struct sl_err 
         db, err,
         SL_SQL("INSERT INTO deployment(id, target, generation, kind, state, entity, number, digest,"
                " release, previous_id, run_id, attempt_id, actor, verdict_id, override_reason,"
-               " alias, reason, created_ms) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"),
-        "ssisssissssssssssi", (const char *)d->id, (const char *)d->target, d->generation,
+               " alias, reason, created_ms, approval_id)"
+               " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"),
+        "ssisssissssssssssis", (const char *)d->id, (const char *)d->target, d->generation,
         d->is_rollback ? "rollback" : "deploy", sl_sm_name(&sl_deploy_machine, d->state),
         (const char *)d->entity, d->number, sl_deploy_digest(&d->digest, digest),
         (const char *)d->release, or_null(d->previous_id), or_null(d->run_id),
         or_null(d->attempt_id), (const char *)d->actor, or_null(d->verdict_id), c->override_reason,
-        or_null(d->alias), or_null(d->reason), d->created_ms);
+        or_null(d->alias), or_null(d->reason), d->created_ms, or_null(d->approval_id));
 }
 
 static int number_it(struct sl_db *db, struct sl_claim *c, struct sl_err *err)

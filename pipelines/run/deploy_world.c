@@ -5,6 +5,8 @@
 
 #include "pipelines/deploy/deploy.h"
 #include "pipelines/run/engine.h"
+#include "pipelines/run/project.h"
+#include "pipelines/run/vote.h"
 
 static int world_write(void *data, sl_promote_tx_fn fn, void *arg, struct sl_err *err)
 {
@@ -106,6 +108,76 @@ static int world_materialise(void *data, const struct sl_artifact *version, int 
     return rc;
 }
 
+/* ---- what the environment demands ----------------------------------------------------------------- */
+
+struct approving {
+    const struct sl_deploy_order *o;
+    char id[SL_ID_HEX + 1];
+    int rc; /* refused: the entries about it are kept all the same */
+    struct sl_err err;
+};
+
+static int run_digests(struct sl_db *db, const char *run_id, struct sl_arena *a,
+                       struct sl_approval_need *need, struct sl_err *err)
+{
+    struct sl_run_record r;
+    int rc = run_id != NULL ? sl_run_find(db, run_id, a, &r, err) : 0;
+    if (rc == 0 && run_id != NULL) {
+        need->code = r.code;
+        sl_run_pipeline_digest(&r, &need->pipeline);
+    }
+    return rc;
+}
+
+/** Without a demand: any approval of this version for the target is linked, and nobody has to have given one. */
+static int approve_in(struct sl_db *db, struct approving *x, struct sl_arena *a, struct sl_err *err)
+{
+    const struct sl_deploy_order *o = x->o;
+    struct sl_approval_need need = {.target = o->target->name,
+                                    .entity = o->version.name,
+                                    .candidate = o->version.digest,
+                                    .now_ms = sl_now_ms()};
+    int rc = sl_project_current(db, a, &need.project, NULL, err);
+    rc = rc < 0 ? rc : run_digests(db, o->run_id, a, &need, err);
+    if (rc < 0) {
+        return rc;
+    }
+    const struct sl_environment *env = sl_project_environment_of(need.project, o->target->name);
+    bool demanded = env != NULL && env->has_approval;
+    if (demanded) {
+        need.rule = (struct sl_approval_rule){env->approval.from, env->approval.n_from,
+                                              env->approval.quorum, env->approval.deny_requester};
+    }
+    x->rc = sl_approval_permit(db, &need, x->id, &x->err);
+    if (x->rc == -SL_EREFUSED && !demanded) {
+        x->rc = 0;
+    }
+    return x->rc < 0 && x->rc != -SL_EREFUSED ? sl_err_set(err, -x->rc, "%s", x->err.msg) : 0;
+}
+
+static int approve_tx(struct sl_db *db, void *arg, struct sl_err *err)
+{
+    struct sl_arena a;
+    sl_arena_init(&a, 0);
+    int rc = approve_in(db, arg, &a, err);
+    sl_arena_release(&a);
+    return rc;
+}
+
+static int world_approved(void *data, const struct sl_deploy_order *o, char ret_id[SL_ID_HEX + 1],
+                          struct sl_err *err)
+{
+    struct approving x = {.o = o};
+    int rc = sl_ws_write(data, approve_tx, &x, err);
+    if (rc == 0 && x.rc < 0) {
+        rc = sl_err_set(err, SL_EREFUSED, "%s", x.err.msg);
+    }
+    if (rc == 0) {
+        (void)memcpy(ret_id, x.id, sizeof(x.id));
+    }
+    return rc;
+}
+
 void sl_workspace_deploy_world(struct sl_workspace *ws, struct sl_deploy_world *ret)
 {
     *ret = (struct sl_deploy_world){
@@ -114,6 +186,7 @@ void sl_workspace_deploy_world(struct sl_workspace *ws, struct sl_deploy_world *
                     .alias_cas = world_alias_cas,
                     .data = ws},
         .materialise = world_materialise,
+        .approved = world_approved,
         .data = ws,
     };
 }

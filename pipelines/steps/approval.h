@@ -192,7 +192,7 @@ struct sl_approval_need {
     const char *entity;
     struct sl_digest candidate;
     struct sl_digest pipeline, code; /* zero: not asked by a run */
-    struct sl_approval_rule rule;
+    struct sl_approval_rule rule; /* n_from 0: whoever gave it */
     const struct sl_project *project;
     int64_t now_ms;
 };
@@ -209,7 +209,7 @@ struct sl_approval_filter {
     bool open_only;
     int64_t limit; /* 1 to SL_APPROVAL_LIST_MAX */
 };
-/** Requests, oldest open first: {"id","run","step","state","entity","number","candidate","pipeline",
+/** Requests, oldest open first: {"id","run","step","state","entity","version","candidate","pipeline",
  * "evidence","targets","from","quorum","deny_requester","requester","text","deadline_ms","created_ms",
  * "ended_ms","valid_until_ms","reason","votes":[{"name","approve","auth","reason","ts_ms"}]}. New reference. */
 int sl_approval_list(struct sl_db *db, const struct sl_approval_filter *f, json_t **ret,

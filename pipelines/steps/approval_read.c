@@ -203,7 +203,7 @@ static json_t *row_json(const struct sl_approval_row *row)
     sl_json_set_str(o, "step", row->step_key);
     sl_json_set_str(o, "state", sl_approval_states[row->state]);
     sl_json_set_str(o, "entity", row->bound.entity);
-    sl_json_set_i64(o, "number", row->bound.number);
+    sl_json_set_i64(o, "version", row->bound.number);
     sl_json_set_str(o, "candidate", sl_approval_digest(&row->bound.candidate, digest));
     sl_json_set_str(o, "pipeline", sl_approval_digest(&row->bound.pipeline, digest));
     sl_json_set_str(o, "code", sl_approval_digest(&row->bound.code, digest));

@@ -275,7 +275,7 @@ static int weigh(struct sl_db *db, const struct sl_approval_need *need,
                                        .n_ballots = row->n_ballots};
     if (rc == 0 && !sl_digest_eq(&evidence, &b->evidence)) {
         *ret_why = "the candidate's verdict has changed since";
-    } else if (rc == 0 && !sl_approval_enough(&c)) {
+    } else if (rc == 0 && need->rule.n_from > 0 && !sl_approval_enough(&c)) {
         *ret_why = "the environment asks for other approvers, or more of them";
     }
     return rc;

@@ -199,6 +199,14 @@ int sl_api_runs_approvals(struct sl_api_ctx *ctx, const json_t *args, json_t **r
     return rc;
 }
 
+int sl_api_runs_awaits(struct sl_api_ctx *ctx, const json_t *args, json_t **ret, struct sl_err *err)
+{
+    (void)err;
+    *ret = json_pack("{s:b}", "awaits",
+                     sl_engine_only_awaits(ctx->engine, sl_api_arg(args, "run", "")));
+    return 0;
+}
+
 /* ---- the project ---------------------------------------------------------------------------------- */
 
 struct applying {
