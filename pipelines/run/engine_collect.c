@@ -449,7 +449,9 @@ static bool left_nothing(const struct eng_attempt *ea)
 {
     struct stat st;
     char path[SL_RUNNER_PATH_MAX + 16];
-    if (ea->run->core.plan->steps[ea->a->step].spec->n_outputs > 0) {
+    if (ea->run->core.plan->steps[ea->a->step].spec->n_outputs > 0 ||
+        ea->run->bound[ea->a->step] ==
+            NULL) { /* adopted: bound while it is collected; a retry needs it */
         return false;
     }
     snprintf(path, sizeof(path), "%s/metrics.jsonl", ea->dir);
