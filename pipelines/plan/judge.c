@@ -116,13 +116,3 @@ int sl_plan_judge(const struct sl_plan *plan, uint32_t step, const struct sl_pla
     }
     return rc;
 }
-
-int sl_plan_condition(const struct sl_plan *plan, uint32_t step, const struct sl_plan_world *world,
-                      struct sl_arena *a, bool *ret_run, const char **ret_why, struct sl_err *err)
-{
-    struct sl_plan_judgement j;
-    int rc = sl_plan_judge(plan, step, world, a, &j, err);
-    *ret_run = rc == 0 && j.verdict == SL_PLAN_RUN;
-    *ret_why = rc == 0 ? j.why : NULL;
-    return rc;
-}

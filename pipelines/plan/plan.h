@@ -123,11 +123,6 @@ int sl_plan_judge(const struct sl_plan *plan, uint32_t step, const struct sl_pla
                   struct sl_arena *a, struct sl_plan_judgement *ret, struct sl_err *err)
     SL_MUST_CHECK;
 
-/** The same for those who do not tell skipped from omitted. */
-int sl_plan_condition(const struct sl_plan *plan, uint32_t step, const struct sl_plan_world *world,
-                      struct sl_arena *a, bool *ret_run, const char **ret_why, struct sl_err *err)
-    SL_MUST_CHECK;
-
 struct sl_bound_input {
     const struct sl_input *input;
     struct sl_artifact *items; /* one, or several for `[*]`; ordered by plan step */

@@ -58,6 +58,13 @@ static int world_resolve(void *data, enum sl_entity entity, const char *ref,
     return sl_ws_resolve(w->db, entity, ref, w->arena, ret, err);
 }
 
+static int world_json(void *data, const struct sl_artifact *artifact, const json_t **ret,
+                      struct sl_err *err)
+{
+    const struct eng_world *w = data;
+    return sl_fanout_json(&w->run->fanouts, w->run->e->ws->blobs, artifact, ret, err);
+}
+
 /** What the run would end as if it ended now; for `finally`. */
 static enum sl_run_state status_so_far(const struct sl_core_run *r)
 {
@@ -75,6 +82,7 @@ static void world_init(struct eng_world *w, struct eng_run *r, struct sl_db *db,
         .step_status = world_status,
         .step_output = world_output,
         .resolve = world_resolve,
+        .read_json = world_json,
         .run_id = r->record.id,
         .run_number = r->record.number,
         .run_status = sl_sm_name(&sl_run_machine, so_far),
@@ -229,19 +237,17 @@ static bool condition_holds(struct deciding *x, struct sl_db *db)
 {
     struct eng_world w;
     struct sl_err err = SL_ERR_INIT;
-    const char *why = NULL;
-    bool run = false;
+    struct sl_plan_judgement j;
     world_init(&w, x->run, db, &x->arena);
-    if (sl_plan_condition(x->run->core.plan, x->step, &w.world, &x->arena, &run, &why, &err) < 0) {
+    if (sl_plan_judge(x->run->core.plan, x->step, &w.world, &x->arena, &j, &err) < 0) {
         fail(x, &err);
         return false;
     }
-    if (!run) {
-        bool by_if = why != NULL && sl_starts_with(why, "if");
-        x->d.kind = by_if ? SL_DECIDE_SKIP : SL_DECIDE_OMIT;
-        snprintf(x->d.reason, sizeof(x->d.reason), "%s", why != NULL ? why : "");
+    if (j.verdict != SL_PLAN_RUN) {
+        x->d.kind = j.verdict == SL_PLAN_SKIP ? SL_DECIDE_SKIP : SL_DECIDE_OMIT;
+        snprintf(x->d.reason, sizeof(x->d.reason), "%s", j.why);
     }
-    return run;
+    return j.verdict == SL_PLAN_RUN;
 }
 
 /** Whether its directory may be made before its turn: what waits there should take little room. */

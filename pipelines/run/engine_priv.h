@@ -25,6 +25,7 @@
 
 #include "core/aio/lane.h"
 #include "pipelines/run/engine.h"
+#include "pipelines/run/fanout.h"
 #include "pipelines/run/run_store.h"
 #include "pipelines/run/runtime.h"
 #include "pipelines/run/snapshot.h"
@@ -82,6 +83,7 @@ struct eng_run {
     struct sl_manifest code;     /* the whole snapshot */
     struct sl_manifest *code_of; /* per spec step with its own `code:`; else unsealed */
     struct eng_bound **bound;    /* per plan step */
+    struct sl_fanout_cache fanouts;
     bool no_cache;
     struct sl_sandbox_spec least_sandbox; /* what the project demanded when it was submitted */
     atomic_int

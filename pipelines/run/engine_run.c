@@ -35,6 +35,7 @@ static struct eng_run *run_new(struct sl_engine *e)
     r->e = e;
     sl_arena_init(&r->arena, 0);
     sl_manifest_init(&r->code);
+    sl_fanout_init(&r->fanouts);
     r->core.arena = &r->arena;
     return r;
 }
@@ -53,6 +54,7 @@ void eng_run_free(struct eng_run *r)
     }
     free(r->code_of);
     sl_manifest_release(&r->code);
+    sl_fanout_release(&r->fanouts);
     sl_arena_release(&r->arena);
     free(r);
 }

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "pipelines/env/env.h"
+#include "pipelines/run/fanout.h"
 #include "pipelines/run/query.h"
 #include "pipelines/run/runtime.h"
 #include "pipelines/run/snapshot.h"
@@ -22,6 +23,7 @@ struct preview {
     struct sl_arena scratch; /* of the step in hand: a plan of 100,000 steps must stay small */
     struct sl_snapshot code;
     struct sl_run_env *envs;
+    struct sl_fanout_cache fanouts;
     enum decision *decided;
     struct sl_artifact **outputs; /* of cached steps */
     int64_t counts[D_COUNT];
@@ -51,6 +53,13 @@ static const struct sl_artifact *step_output(void *data, uint32_t step, const ch
         }
     }
     return NULL;
+}
+
+static int read_json(void *data, const struct sl_artifact *artifact, const json_t **ret,
+                     struct sl_err *err)
+{
+    struct preview *p = data;
+    return sl_fanout_json(&p->fanouts, p->w->blobs, artifact, ret, err);
 }
 
 static int resolve(void *data, enum sl_entity entity, const char *ref, struct sl_artifact *ret,
@@ -215,13 +224,17 @@ static enum decision decide_bound(struct preview *p, uint32_t step, json_t *o)
     return d;
 }
 
+static bool is_fanout(const struct sl_plan_step *s)
+{
+    return s->spec->matrix != NULL && s->spec->matrix->from != NULL;
+}
+
 static enum decision decide(struct preview *p, uint32_t step, json_t *o)
 {
     const struct sl_plan_step *s = &p->l->plan->steps[step];
     struct sl_err err = SL_ERR_INIT;
     const char *need = open_need(p, s);
-    const char *why = NULL;
-    bool run = false;
+    struct sl_plan_judgement j;
     if (s->spec->action == SL_ACT_UNSUPPORTED) {
         return settle(o, D_ERROR, s->spec->unsupported);
     }
@@ -230,14 +243,16 @@ static enum decision decide(struct preview *p, uint32_t step, json_t *o)
     }
     if (need != NULL) {
         _cleanup_(free)
-        char *text = sl_asprintf("for %s", need);
+        char *text = is_fanout(s)
+                         ? sl_asprintf("for %s; up to %d instances", need, s->spec->matrix->max)
+                         : sl_asprintf("for %s", need);
         return settle(o, D_WAITING, text);
     }
-    if (sl_plan_condition(p->l->plan, step, &p->world, &p->scratch, &run, &why, &err) < 0) {
+    if (sl_plan_judge(p->l->plan, step, &p->world, &p->scratch, &j, &err) < 0) {
         return settle(o, D_ERROR, err.msg);
     }
-    if (!run) {
-        return settle(o, D_SKIPPED, why != NULL ? why : "");
+    if (j.verdict != SL_PLAN_RUN) {
+        return settle(o, D_SKIPPED, j.why);
     }
     if (s->is_champion_eval) {
         return settle(o, D_WAITING,
@@ -257,15 +272,35 @@ static json_t *code_json(const struct preview *p)
         "in_git", p->code.in_git, "digest", sl_digest_hex(&p->code.manifest.digest, hex));
 }
 
+/** A fan-out whose array is not there yet is one line: how many instances it has nobody knows. */
+static bool is_shown(const struct preview *p, uint32_t step, json_t *o)
+{
+    const struct sl_plan_step *s = &p->l->plan->steps[step];
+    if (!is_fanout(s) || p->decided[step] != D_WAITING) {
+        return true;
+    }
+    if (step > 0 && p->l->plan->steps[step - 1].group == s->group) {
+        return false;
+    }
+    _cleanup_(free)
+    char *key = sl_asprintf("%s[*]", s->spec->id);
+    sl_json_set_str(o, "key", key);
+    sl_json_set_i64(o, "max_instances", s->spec->matrix->max);
+    (void)json_object_del(o, "matrix");
+    return true;
+}
+
 static void decide_all(struct preview *p, sl_preview_fn fn, void *data)
 {
     for (uint32_t i = 0; i < p->l->plan->n_steps; i++) {
         json_t *o = sl_plan_step_json(p->l->plan, i);
         p->decided[i] = decide(p, i, o);
-        p->counts[p->decided[i]]++;
         sl_arena_release(&p->scratch);
         sl_json_set_str(o, "decision", decision_names[p->decided[i]]);
-        fn(o, data);
+        if (is_shown(p, i, o)) {
+            p->counts[p->decided[i]]++;
+            fn(o, data);
+        }
         json_decref(o);
     }
 }
@@ -280,10 +315,12 @@ int sl_preview(const struct sl_loaded *l, const struct sl_preview_world *w, sl_p
     }
     sl_arena_init(&p.arena, 0);
     sl_arena_init(&p.scratch, 0);
+    sl_fanout_init(&p.fanouts);
     const struct sl_run_envs_world world = {.blobs = w->blobs, .data = w->data_dir};
     rc = sl_run_envs_resolve(l->plan->spec, &p.code.manifest, &world, &p.arena, &p.envs, err);
     rc = rc < 0 ? rc : sl_run_envs_store(l->plan->spec, p.envs, w->blobs, err);
     if (rc < 0) {
+        sl_fanout_release(&p.fanouts);
         sl_snapshot_release(&p.code);
         sl_arena_release(&p.arena);
         return rc;
@@ -293,6 +330,7 @@ int sl_preview(const struct sl_loaded *l, const struct sl_preview_world *w, sl_p
     p.world = (struct sl_plan_world){.step_status = step_status,
                                      .step_output = step_output,
                                      .resolve = resolve,
+                                     .read_json = read_json,
                                      .run_id = "00000000000000000000000000000000",
                                      .run_status = "succeeded",
                                      .data = &p};
@@ -305,6 +343,7 @@ int sl_preview(const struct sl_loaded *l, const struct sl_preview_world *w, sl_p
     json_object_set_new(plan, "counts", counts);
     json_object_set_new(plan, "code", code_json(&p));
     *ret = plan;
+    sl_fanout_release(&p.fanouts);
     sl_snapshot_release(&p.code);
     sl_arena_release(&p.arena);
     return 0;

@@ -113,15 +113,14 @@ static const struct shape fanout_max = {.kind = SHAPE_INT,
                                         .has_bounds = true,
                                         .min = 1,
                                         .max = SL_SPEC_FANOUT_MAX};
-#define FANOUT "fan-out over an output is not built yet"
 static const struct key matrix_keys[] = {
-    {"as", &sl_spec_ident, 0, "With from: an element is matrix.<as> (default item)", FANOUT},
+    {"as", &sl_spec_ident, 0, "With from: an element is matrix.<as> (default item)", NULL},
     {"exclude", &combinations, 0, "Combinations to leave out", NULL},
     {"fail_fast", &sl_spec_bool, 0,
      "After a failure no instance starts, running ones are stopped (default true)", NULL},
-    {"from", &fanout_from, 0, "One instance per element of this output, a JSON array", FANOUT},
+    {"from", &fanout_from, 0, "One instance per element of this output, a JSON array", NULL},
     {"include", &combinations, 0, "Further combinations", NULL},
-    {"max", &fanout_max, 0, "With from: elements at most (default 100)", FANOUT},
+    {"max", &fanout_max, 0, "With from: elements at most (default 100)", NULL},
     {"max_parallel", &max_parallel, 0, "Instances at the same time", NULL},
 };
 static const struct object matrix_object = {.name = "matrix",

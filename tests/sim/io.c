@@ -76,8 +76,7 @@ void sim_judge(struct sim *w, uint32_t run, uint32_t step, struct sl_decision *d
     struct sim_run *r = &w->runs[run];
     struct sl_err err = SL_ERR_INIT;
     struct sl_arena a;
-    const char *why = NULL;
-    bool go = false;
+    struct sl_plan_judgement j = {.verdict = SL_PLAN_OMIT};
     sl_arena_init(&a, 0);
     struct sl_plan_world world = {.step_status = world_status,
                                   .step_output = world_output,
@@ -87,16 +86,17 @@ void sim_judge(struct sim *w, uint32_t run, uint32_t step, struct sl_decision *d
                                   .cancelled = r->core->state == SL_RUN_CANCELLING,
                                   .data = r};
     *d = (struct sl_decision){0};
-    int rc = sl_plan_condition(w->pipeline.plan, step, &world, &a, &go, &why, &err);
+    int rc = sl_plan_judge(w->pipeline.plan, step, &world, &a, &j, &err);
     SIM_CHECK(w, rc == 0, "condition of %s: %s", sim_key(w, step), err.msg);
     const struct sim_group *g = &w->pipeline.groups[w->pipeline.plan->steps[step].group];
+    bool go = j.verdict == SL_PLAN_RUN;
     if (go && (g->approval || g->notify)) {
         sim_people_judge(w, run, step, d);
     } else if (go) {
         judge_cache(w, run, step, d);
     } else {
-        d->kind = sl_starts_with(why, "if") ? SL_DECIDE_SKIP : SL_DECIDE_OMIT;
-        snprintf(d->reason, sizeof(d->reason), "%s", why);
+        d->kind = j.verdict == SL_PLAN_SKIP ? SL_DECIDE_SKIP : SL_DECIDE_OMIT;
+        snprintf(d->reason, sizeof(d->reason), "%s", j.why);
     }
     sl_arena_release(&a);
 }

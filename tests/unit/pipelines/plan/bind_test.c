@@ -61,13 +61,12 @@ static void up_to_validate(struct planned *p)
 static const char *decide(struct planned *p, const char *key)
 {
     struct sl_err err = SL_ERR_INIT;
-    bool run = false;
-    const char *why = NULL;
-    SL_CHECK_OK(
-        sl_plan_condition(p->plan, planned_step(p, key), &p->world, &p->arena, &run, &why, &err),
-        err);
-    SL_CHECK(run == (why == NULL));
-    return run ? "run" : why;
+    struct sl_plan_judgement j;
+    SL_CHECK_OK(sl_plan_judge(p->plan, planned_step(p, key), &p->world, &p->arena, &j, &err), err);
+    bool by_if = j.why != NULL && sl_starts_with(j.why, "if");
+    SL_CHECK((j.verdict == SL_PLAN_RUN) == (j.why == NULL));
+    SL_CHECK((j.verdict == SL_PLAN_SKIP) == by_if);
+    return j.verdict == SL_PLAN_RUN ? "run" : j.why;
 }
 
 static void bind(struct planned *p, const char *key, struct sl_bound_step *ret)

@@ -139,8 +139,7 @@ static const struct sl_artifact *step_output(void *data, uint32_t step, const ch
 static void decide(struct rig *r, const struct rig_answer *x)
 {
     struct sl_err err = SL_ERR_INIT;
-    const char *why = NULL;
-    bool go = false;
+    struct sl_plan_judgement j = {.verdict = SL_PLAN_OMIT};
     struct sl_decision d = {
         .kind = SL_DECIDE_RUN, .has_key = true, .share = r->share, .light = true};
     struct sl_plan_world world = {.step_status = step_status,
@@ -148,12 +147,12 @@ static void decide(struct rig *r, const struct rig_answer *x)
                                   .run_id = x->run->id,
                                   .run_status = x->run->n_failed > 0 ? "failed" : "succeeded",
                                   .data = x->run};
-    SL_CHECK_OK(sl_plan_condition(r->plan, x->step, &world, &r->arena, &go, &why, &err), err);
+    SL_CHECK_OK(sl_plan_judge(r->plan, x->step, &world, &r->arena, &j, &err), err);
     const char *text = r->plan->steps[x->step].spec->run;
     sl_sha256(text, strlen(text), &d.key);
     d.key_record = sl_strdup("{}");
-    if (!go) {
-        d.kind = sl_starts_with(why, "if") ? SL_DECIDE_SKIP : SL_DECIDE_OMIT;
+    if (j.verdict != SL_PLAN_RUN) {
+        d.kind = j.verdict == SL_PLAN_SKIP ? SL_DECIDE_SKIP : SL_DECIDE_OMIT;
     } else if (r->cached) {
         d.kind = SL_DECIDE_CACHED;
     }
