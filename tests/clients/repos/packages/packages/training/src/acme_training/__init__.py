@@ -1,0 +1,1 @@
+"""A nearest-centroid classifier on the features of acme_features."""
