@@ -138,6 +138,18 @@ static void check_axis(struct ref_check *c, const struct sl_expr_ref *ref)
     }
 }
 
+static void check_run(struct ref_check *c, const struct sl_expr_ref *ref)
+{
+    static const char *const fields[] = {"id", "number", "pipeline", "status"};
+    for (size_t i = 0; i < SL_LEN(fields); i++) {
+        if (ref->n < 2 || sl_streq(ref->parts[1], fields[i])) {
+            return;
+        }
+    }
+    bad_ref(c, ref, "a run has 'id', 'number', 'pipeline' and 'status', not '%.128s'%s",
+            ref->parts[1], suggest_part(c, ref, ref->parts[1], fields, SL_LEN(fields)));
+}
+
 /* ---- steps ------------------------------------------------------------------------------------ */
 
 static int compare_names(const void *left, const void *right)
@@ -347,6 +359,8 @@ static void check_ref(const struct sl_expr_ref *ref, void *data)
         bad_ref(c, ref, "unknown name '%.128s'%s", root, sl_spec_suggest(c->l, root, roots, n));
     } else if (sl_streq(root, "params")) {
         check_param(c, ref);
+    } else if (sl_streq(root, "run")) {
+        check_run(c, ref);
     } else if (sl_streq(root, "inputs")) {
         check_passed(c, ref);
     } else if (sl_streq(root, "matrix")) {

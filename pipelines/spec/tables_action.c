@@ -76,8 +76,7 @@ static const struct key hook_keys[] = {
     {"retry", &sl_spec_retry, 0, "Further attempts", NULL},
     {"run", &script, KEY_CHOICE, "Shell script for /bin/sh -eu", NULL},
     {"runtime", &sl_spec_runtime, 0, "Environment of the hook (default host)", NULL},
-    {"secrets", &sl_spec_secrets, 0, "Secrets that the hook receives",
-     "the secret store is not built yet"},
+    {"secrets", &sl_spec_secrets, 0, "Secrets that the hook receives", NULL},
     {"timeout", &sl_spec_duration, 0, "Longest time of an attempt", NULL},
 };
 const struct object sl_spec_hook_object = {.name = "hook",

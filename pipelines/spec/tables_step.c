@@ -259,8 +259,7 @@ static const struct key step_keys[] = {
     {"run", &script, KEY_CHOICE, "Shell script for /bin/sh -eu", NULL},
     {"runtime", &sl_spec_runtime, 0, "Environment of the step (default host)", NULL},
     {"sandbox", &sl_spec_sandbox, 0, "Isolation of the step (default none)", NULL},
-    {"secrets", &sl_spec_secrets, 0, "Secrets that the step receives",
-     "the secret store is not built yet"},
+    {"secrets", &sl_spec_secrets, 0, "Secrets that the step receives", NULL},
     {"stall_timeout", &sl_spec_duration, 0, "Longest silence of log and metrics", NULL},
     {"timeout", &sl_spec_duration, 0, "Longest time of an attempt", NULL},
 };

@@ -24,6 +24,18 @@ static int read_beside(void *data, struct sl_arena *a, const char *path, struct 
     return 0;
 }
 
+/* Messages about what is not built yet would change with every system that is: they are no golden text. */
+static void drop_pending(struct sl_diags *diags)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < diags->list.n; i++) {
+        if (strstr(diags->list.items[i].message, "is not supported yet") == NULL) {
+            diags->list.items[n++] = diags->list.items[i];
+        }
+    }
+    diags->list.n = n;
+}
+
 /* Prints what linting the file says; returns the loader's code. */
 static int lint(char *dir, const char *name, struct sl_buf *out)
 {
@@ -39,6 +51,7 @@ static int lint(char *dir, const char *name, struct sl_buf *out)
     int rc = sl_spec_load(&source, &arena, &diags, &spec);
     SL_CHECK((rc == 0) == (diags.n_errors == 0));
     SL_CHECK((spec != NULL) == (rc == 0));
+    drop_pending(&diags);
     sl_diags_print(&diags, false, out);
     sl_diags_release(&diags);
     sl_arena_release(&arena);
