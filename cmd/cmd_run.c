@@ -124,7 +124,7 @@ int sl_cmd_resume(struct sl_cmd *c)
 int sl_cmd_serve(struct sl_cmd *c)
 {
     bool made = false;
-    struct sl_follow f = {.forever = true};
+    struct sl_follow f = {.forever = true, .group = sl_cmd_opt(c, "group")};
     return sl_cmd_data_or_make(c, &made) < 0 ? sl_cmd_fail(c) : sl_follow(c, &f);
 }
 

@@ -80,6 +80,18 @@
         "no-cache", 0, NULL, "run every step, reuse nothing"                                       \
     }
 #define OPT_OFFSET                                                                                 \
+#define OPT_INSECURE_HTTP                                                                          \
+    {                                                                                              \
+        "insecure-http", 0, NULL, "allow plain http beyond loopback"                               \
+    }
+#define OPT_LICENCE                                                                                \
+    {                                                                                              \
+        "licence", 0, "TEXT", "under which terms the data may be used"                             \
+    }
+#define OPT_GROUP                                                                                  \
+    {                                                                                              \
+        "group", 0, "NAME", "let members of this Unix group look and approve"                      \
+    }
     {                                                                                              \
         "offset", 0, "N", "leave out the newest N"                                                 \
     }

@@ -219,7 +219,7 @@ static void run_loop(struct host *h)
     h->subscriber.data = h;
     sl_engine_subscribe(h->engine, &h->subscriber);
     int rc = watch_signals(h);
-    rc = rc < 0 ? rc : sl_api_serve(h->engine, &server, &h->c->err);
+    rc = rc < 0 ? rc : sl_api_serve(h->engine, h->f->group, &server, &h->c->err);
     if (rc == 0) {
         if (h->f->forever) {
             (void)printf("serving %s on %s (Unix socket only); SIGTERM ends it, steps go on\n",

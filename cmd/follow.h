@@ -13,6 +13,7 @@ struct sl_follow {
     const char *run;    /* full id to follow when nothing is submitted; NULL: all live runs */
     bool only_submit;   /* hand it to a running engine and return */
     bool forever;       /* `serve`: until SIGTERM */
+    const char *group;  /* Unix group that may look and vote; NULL none */
 };
 
 /** Runs or follows until the end, prints progress and summary, gives the exit status. */

@@ -26,6 +26,12 @@ static int read_head(git_repository *repo, struct sl_worktree *w, struct sl_err 
         return git_fail(err, "cannot read HEAD");
     }
     git_oid_tostr(w->commit, sizeof(w->commit), &oid);
+    git_commit *commit = NULL;
+    if (git_commit_lookup(&commit, repo, &oid) == 0) { /* a detached tag object has no author */
+        const git_signature *by = git_commit_author(commit);
+        (void)snprintf(w->author, sizeof(w->author), "%.100s <%.100s>", by->name, by->email);
+        git_commit_free(commit);
+    }
     return 0;
 }
 

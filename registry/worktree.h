@@ -15,6 +15,7 @@
 struct sl_worktree {
     char *top;            /* absolute path of the work tree, no trailing slash */
     char commit[41];      /* HEAD as hex; "" before the first commit */
+    char author[256];     /* of HEAD, "Ana <ana@example.org>"; "" unknown */
     bool dirty;           /* a tracked file differs from HEAD */
     SL_VEC(char *) files; /* tracked paths relative to top, sorted, as in the index */
 };

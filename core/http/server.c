@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "core/http/unixsock.h"
@@ -39,7 +40,7 @@ static bool may_connect(struct sl_conn *conn, uid_t *ret_uid)
         return false;
     }
     *ret_uid = uid;
-    return uid == geteuid() || uid == 0;
+    return conn->server->opts.shared || uid == geteuid() || uid == 0;
 }
 
 static void on_connection(uv_stream_t *listener, int status)
@@ -74,6 +75,14 @@ int sl_http_server_listen_unix(struct sl_http_server *server, int dirfd, const c
     int fd = sl_unix_listen(own_dirfd, name, err);
     if (fd < 0) {
         return fd;
+    }
+    const struct sl_http_server_opts *o = &server->opts;
+    if (o->shared && (fchownat(own_dirfd, name, (uid_t)-1, o->gid, AT_SYMLINK_NOFOLLOW) != 0 ||
+                      fchmodat(own_dirfd, name, 0660, 0) != 0)) {
+        int cause = errno;
+        (void)close(fd);
+        (void)unlinkat(own_dirfd, name, 0);
+        return sl_err_errno(err, cause, "cannot share socket '%s' with the group", name);
     }
     SL_ASSERT(uv_pipe_init(sl_loop_uv(server->loop), &server->listener, 0) == 0);
     server->listener.data = server;

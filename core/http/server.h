@@ -48,6 +48,10 @@ struct sl_http_server_opts {
      * reply. May set the request's principal. */
     int (*authorize)(struct sl_req *req, const struct sl_route *route, struct sl_err *err);
     void *data; /* sl_req_server_data */
+    /** A Unix socket is for our own user and root only; with `shared`, also for members of group `gid`
+     * (mode 0660). Who may do what is then for `authorize` to say, by sl_req_peer_uid. */
+    bool shared;
+    gid_t gid;
 };
 
 /** Builds a server without a socket. Malformed or clashing routes are asserted. */
@@ -55,8 +59,9 @@ int sl_http_server_new(struct sl_loop *loop, const struct sl_http_server_opts *o
                        struct sl_http_server **ret_server, struct sl_err *err) SL_MUST_CHECK;
 
 /**
- * Listens on `dirfd`/`name`, mode 0600; only our own user and root may connect (SO_PEERCRED). A
- * socket file left by a dead process is replaced. Works for directories of any path length.
+ * Listens on `dirfd`/`name`, mode 0600; only our own user and root may connect (SO_PEERCRED), unless
+ * the server is shared. A socket file left by a dead process is replaced. Works for directories of any
+ * path length.
  *
  * @return 0; -SL_EBUSY when another process answers there
  */

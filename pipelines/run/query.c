@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "pipelines/run/admit_store.h"
+#include "pipelines/run/vote.h"
 
 /* ---- the list ------------------------------------------------------------------------------------- */
 
@@ -529,6 +530,7 @@ int sl_query_submission(const struct sl_query *q, const char *run, const char *a
                          sl_digest_hex(&r.code, hex), "code_commit", r.code_commit, "code_dirty",
                          r.code_dirty, "actor", actor, "retry_of", r.id, "no_cache", 0);
         rc = *ret != NULL ? 0 : sl_err_set(err, SL_ECORRUPT, "the recorded pipeline is malformed");
+        sl_json_set_str(*ret, "code_author", sl_run_code_author(&r, &a));
     }
     json_decref(texts);
     sl_arena_release(&a);

@@ -213,6 +213,7 @@ static int take(struct sl_blob_store *blobs, const char *dir, const struct sl_sp
     }
     if (s->in_git) {
         snprintf(s->commit, sizeof(s->commit), "%s", w.commit);
+        snprintf(s->author, sizeof(s->author), "%s", w.author);
         s->dirty = w.dirty;
     }
     if (rc == 0) {

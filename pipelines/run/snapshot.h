@@ -20,6 +20,7 @@ struct sl_snapshot {
     struct sl_manifest manifest; /* sealed */
     char *root;                  /* absolute directory the paths are relative to */
     char commit[41];             /* "" outside git */
+    char author[256];            /* of the commit; "" unknown */
     bool dirty, in_git;
 };
 

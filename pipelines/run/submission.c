@@ -162,6 +162,9 @@ int sl_submission_build(const struct sl_loaded *l, struct sl_blob_store *blobs,
             "code_dirty", snap.dirty, "actor", opts->actor, "override", opts->override_reason,
             "retry_of", opts->retry_of, "no_cache", opts->no_cache);
         SL_ASSERT(*ret != NULL);
+        if (sl_utf8_check(snap.author, strlen(snap.author)) == strlen(snap.author)) {
+            sl_json_set_str(*ret, "code_author", snap.author);
+        }
     }
     sl_snapshot_release(&snap);
     return rc;

@@ -3,7 +3,7 @@
  * one JSON object that an engine in this process or behind the socket accepts.
  *
  * {"main":"pipeline.yml","base_dir":"/abs","files":{NAME:TEXT},"params":[{"name","value","origin"}],
- *  "code":HEX,"code_commit":HEX,"code_dirty":bool,"actor":NAME,"override":TEXT?,"retry_of":ID?,
+ *  "code":HEX,"code_commit":HEX,"code_author":TEXT?,"code_dirty":bool,"actor":NAME,"override":TEXT?,"retry_of":ID?,
  *  "no_cache":bool}
  *
  * Thread: any. Blocks: yes (building reads files).

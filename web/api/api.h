@@ -70,11 +70,14 @@ struct sl_api_server;
 /**
  * Serves the engine on <data>/sock: every operation below /api/v1, submissions and event streams.
  *
- * @return 0; -SL_EBUSY when another process answers there
+ * @param group  NULL: our own user and root only. Else a Unix group whose members may look and vote, each
+ *               under the name that the kernel gives; everything else stays ours. The data directory can
+ *               then be passed through by the group, and nothing in it but the socket be opened
+ * @return 0; -SL_EBUSY when another process answers there; -SL_ENOTFOUND for a group that does not exist
  * Owner: caller; sl_api_close before sl_engine_close. Thread: loop.
  */
-int sl_api_serve(struct sl_engine *engine, struct sl_api_server **ret, struct sl_err *err)
-    SL_MUST_CHECK;
+int sl_api_serve(struct sl_engine *engine, const char *group, struct sl_api_server **ret,
+                 struct sl_err *err) SL_MUST_CHECK;
 /** Lets running requests finish, then frees. Turns the loop meanwhile. NULL allowed. */
 void sl_api_close(struct sl_api_server *server);
 

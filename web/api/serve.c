@@ -2,8 +2,11 @@
  * the loop. Thread: loop; `fn` of the calls on lanes. */
 #include "core/base/base.h"
 
+#include <errno.h>
+#include <grp.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "core/base/user.h"
@@ -246,14 +249,59 @@ static void make_routes(struct sl_api_server *s)
     }
 }
 
-static int open_parts(struct sl_api_server *s, struct sl_err *err)
+/** What members of the group may do, who are not the engine's own user: look, and say yes or no. */
+static const char *const group_permissions[] = {"audit.read",    "deploy.read", "lineage.read",
+                                                "registry.read", "runs.read",   "runs.vote"};
+
+static int authorize(struct sl_req *req, const struct sl_route *route, struct sl_err *err)
+{
+    uid_t uid = sl_req_peer_uid(req);
+    char name[SL_USER_NAME];
+    if (uid == geteuid() || uid == 0 || uid == (uid_t)-1) {
+        return 0;
+    }
+    for (size_t i = 0; i < SL_LEN(group_permissions); i++) {
+        if (sl_streq(route->permission, group_permissions[i])) {
+            return 0;
+        }
+    }
+    return sl_err_set(err, SL_EREFUSED,
+                      "%s may look and vote here, but not this (%s): it is for the user who runs "
+                      "the engine",
+                      sl_user_name(uid, name), route->permission);
+}
+
+/** Lets the group pass through the data directory, to the socket and nothing else: the rest is 0600 and 0700. */
+static int share_directory(struct sl_api_server *s, const char *group, gid_t *ret_gid,
+                           struct sl_err *err)
+{
+    struct group entry;
+    struct group *found = NULL;
+    char buf[8192];
+    int fd = sl_engine_workspace(s->engine)->fd;
+    if (getgrnam_r(group, &entry, buf, sizeof(buf), &found) != 0 || found == NULL) {
+        return sl_err_set(err, SL_ENOTFOUND, "there is no group '%.100s' on this machine", group);
+    }
+    if (fchown(fd, (uid_t)-1, found->gr_gid) != 0 || fchmod(fd, 0710) != 0) {
+        return sl_err_errno(err, errno, "cannot share the data directory with group '%.100s'",
+                            group);
+    }
+    *ret_gid = found->gr_gid;
+    return 0;
+}
+
+static int open_parts(struct sl_api_server *s, const char *group, struct sl_err *err)
 {
     struct sl_loop *loop = sl_engine_loop(s->engine);
     const struct sl_lane_opts read = {.name = "api-read", .threads = 1, .queue_max = LANE_QUEUE};
     const struct sl_lane_opts write = {.name = "api-write", .threads = 1, .queue_max = LANE_QUEUE};
-    const struct sl_http_server_opts http = {
-        .routes = s->routes, .n_routes = sl_api_n_ops, .data = s};
-    int rc = sl_lane_open(loop, &read, &s->read_lane, err);
+    struct sl_http_server_opts http = {.routes = s->routes,
+                                       .n_routes = sl_api_n_ops,
+                                       .authorize = authorize,
+                                       .data = s,
+                                       .shared = group != NULL};
+    int rc = group != NULL ? share_directory(s, group, &http.gid, err) : 0;
+    rc = rc < 0 ? rc : sl_lane_open(loop, &read, &s->read_lane, err);
     rc = rc < 0 ? rc : sl_lane_open(loop, &write, &s->write_lane, err);
     rc = rc < 0 ? rc : sl_http_server_new(loop, &http, &s->http, err);
     return rc < 0 ? rc
@@ -261,7 +309,8 @@ static int open_parts(struct sl_api_server *s, struct sl_err *err)
                                                SL_SOCK_NAME, err);
 }
 
-int sl_api_serve(struct sl_engine *engine, struct sl_api_server **ret, struct sl_err *err)
+int sl_api_serve(struct sl_engine *engine, const char *group, struct sl_api_server **ret,
+                 struct sl_err *err)
 {
     struct sl_api_server *s = SL_NEW(struct sl_api_server);
     s->engine = engine;
@@ -269,7 +318,7 @@ int sl_api_serve(struct sl_engine *engine, struct sl_api_server **ret, struct sl
     s->subscriber.data = s;
     make_routes(s);
     sl_engine_subscribe(engine, &s->subscriber);
-    int rc = open_parts(s, err);
+    int rc = open_parts(s, group, err);
     if (rc < 0) {
         sl_api_close(s);
         return rc;
