@@ -20,7 +20,7 @@
 
 /* ---- outputs -------------------------------------------------------------------------------------- */
 
-static void output_path(const struct sl_output *o, char *out, size_t size)
+void eng_output_path(const struct sl_output *o, char *out, size_t size)
 {
     snprintf(out, size, o->path != NULL ? "work/%s" : "out/%s",
              o->path != NULL ? o->path : o->name);
@@ -119,7 +119,7 @@ static int take_output(struct eng_attempt *ea, const struct eng_bound *b, int di
     const struct sl_plan_step *p = &ea->run->core.plan->steps[ea->a->step];
     const struct sl_output *o = &p->spec->outputs[i];
     char path[4096];
-    output_path(o, path, sizeof(path));
+    eng_output_path(o, path, sizeof(path));
     bool is_dir = false;
     _cleanup_(close)
     int fd = open_output(dirfd, path, &is_dir, err);
@@ -334,7 +334,7 @@ static int take_metrics(struct eng_attempt *ea, const struct eng_bound *b, int d
         if (!spec->outputs[i].metrics) {
             continue;
         }
-        output_path(&spec->outputs[i], path, sizeof(path));
+        eng_output_path(&spec->outputs[i], path, sizeof(path));
         rc = read_left(dirfd, path, &one, err);
         if (rc < 0 && !(rc == -SL_ENOTFOUND && spec->outputs[i].optional)) {
             return sl_err_wrap(err, "metrics output '%s'", spec->outputs[i].name);
@@ -374,7 +374,9 @@ static int bound_of(struct eng_attempt *ea, const struct eng_bound **ret, struct
 static void fail_outcome(struct sl_outcome *o, int rc, const struct sl_err *err)
 {
     o->ok = false;
-    o->fail = rc == -SL_ENOSPACE || rc == -SL_EIO ? SL_FAIL_INFRA : SL_FAIL_EXIT;
+    o->fail = rc == -SL_ENOSPACE || rc == -SL_EIO ? SL_FAIL_INFRA
+              : rc == -SL_EREFUSED                ? SL_FAIL_REJECTED
+                                                  : SL_FAIL_EXIT;
     snprintf(o->reason, sizeof(o->reason), "%.290s", err->msg);
 }
 
@@ -387,6 +389,12 @@ static void collect_fn(struct sl_work *work)
     _cleanup_(close)
     int fd = sl_opendir_at(AT_FDCWD, ea->dir, &err);
     int rc = fd < 0 ? fd : bound_of(ea, &b, &err);
+    rc = rc < 0 ? rc : eng_leak_check(ea, fd, &err);
+    if (rc == -SL_EREFUSED && !o->ok) {
+        char before[sizeof(o->reason)];
+        snprintf(before, sizeof(before), "%s", o->reason);
+        snprintf(o->reason, sizeof(o->reason), "%.120s; %.170s", before, err.msg);
+    }
     if (rc == 0 && o->ok) {
         rc = take_outputs(ea, b, fd, &err);
     }

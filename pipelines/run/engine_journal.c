@@ -155,6 +155,7 @@ static int apply_attempt_start(struct sl_db *db, const struct sl_jentry *e, stru
     int rc = sl_attempt_store_start(db, e->att, ea->identity != NULL ? ea->identity : "{}",
                                     e->ts_ms, err);
     rc = rc < 0 ? rc : link_start(db, e, err);
+    rc = rc < 0 ? rc : eng_secrets_record(db, e, err);
     json_t *payload = json_pack("{s:s, s:i}", "attempt", e->att->id, "number", e->att->number);
     rc = event(db, e, SL_EVENT_ATTEMPT_STARTED, key, payload, rc, err);
     return rc < 0 ? rc : audit(db, e, SL_ACT_STEP_ATTEMPT, "attempt", e->att->id, err);

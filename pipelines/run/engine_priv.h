@@ -15,6 +15,8 @@
  *   engine_approval.c steps that ask people
  *   engine_limits.c limits of groups of runs
  *   engine_notify.c messages to people
+ *   engine_secret.c secrets of steps
+ *   engine_leak.c   nothing that is stored holds one
  *   engine_journal.c the batch as rows, events, audit and lineage
  */
 #ifndef SL_ENGINE_PRIV_H
@@ -24,6 +26,7 @@
 #include <stdatomic.h>
 
 #include "core/aio/lane.h"
+#include "core/secret/secret.h"
 #include "pipelines/run/engine.h"
 #include "pipelines/run/fanout.h"
 #include "pipelines/run/run_store.h"
@@ -122,6 +125,8 @@ struct eng_attempt {
     bool live;    /* the runner knows it */
     bool unheard; /* given up before anything of it was recorded */
     char *gpus;   /* CUDA_VISIBLE_DEVICES while leased, else NULL */
+    struct sl_secret_receipt
+        receipt; /* secrets that it received, in `arena`; attempt_id NULL: unknown */
 };
 struct eng_attempt *eng_attempt_of(const struct sl_core_attempt *a);
 /** Path of an attempt's directory below the data directory; caller frees. */
@@ -190,6 +195,26 @@ void eng_action_go(struct eng_attempt *ea);
 /** Binds a step: needs ended. Thread: lane; `db` reads. Caller frees with eng_bound_free. */
 int eng_bind(struct eng_run *r, uint32_t step, struct sl_db *db, struct eng_bound **ret,
              struct sl_err *err) SL_MUST_CHECK;
+
+/** Secrets that steps declare exist. -SL_ENOTFOUND naming step, variable and the nearest. */
+int eng_check_secrets(const struct eng_run *r, struct sl_err *err) SL_MUST_CHECK;
+/** Values for one attempt, until it is spawned. */
+struct eng_secrets {
+    struct sl_secret_value *values;
+    struct sl_attempt_secret *items; /* point into values */
+    size_t n, n_values;
+};
+/** Decrypts what the step declares and notes the versions in ea->receipt. Release also after a failure. */
+int eng_secrets_load(struct eng_attempt *ea, struct eng_secrets *ret, struct sl_err *err)
+    SL_MUST_CHECK;
+void eng_secrets_release(struct eng_secrets *s);
+/** Leases, audit and lineage of what a started attempt received. */
+int eng_secrets_record(struct sl_db *db, const struct sl_jentry *e, struct sl_err *err)
+    SL_MUST_CHECK;
+/** -SL_EREFUSED when outputs or metrics of an ended attempt hold a secret that it received. */
+int eng_leak_check(struct eng_attempt *ea, int dirfd, struct sl_err *err) SL_MUST_CHECK;
+/** Where an output lies, below the attempt directory. */
+void eng_output_path(const struct sl_output *o, char *out, size_t size);
 
 /* environments (engine_runtime.c) */
 /** Finds what the run's steps run in, and stores its description. Needs the code. */

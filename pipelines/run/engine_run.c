@@ -303,6 +303,7 @@ static void submit_fn(struct sl_work *work)
     }
     s->rc = s->rc < 0 ? s->rc : sl_sched_check(&sub->e->caps, r->core.plan, &s->err);
     s->rc = s->rc < 0 ? s->rc : eng_check_inputs(r, &s->err);
+    s->rc = s->rc < 0 ? s->rc : eng_check_secrets(r, &s->err);
     s->rc = s->rc < 0 ? s->rc : eng_check_sandbox(r, &s->err);
     s->rc = s->rc < 0 ? s->rc : eng_check_channels(r, &s->err);
     s->rc = s->rc < 0 ? s->rc : eng_envs_resolve(r, &s->err);

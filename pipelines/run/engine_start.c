@@ -156,8 +156,14 @@ static int spawn(struct eng_attempt *ea, const struct eng_bound *b, struct sl_er
                    .pids = step->resources.pids},
         .durable_exit = step->effects_external,
     };
+    struct eng_secrets secrets;
     eng_sandbox_fill(ea, &spec);
-    return ea->run->e->runner_ops->start(ea->run->e->runner, &spec, &ea->proc, err);
+    int rc = eng_secrets_load(ea, &secrets, err);
+    spec.secrets = secrets.items;
+    spec.n_secrets = secrets.n;
+    rc = rc < 0 ? rc : ea->run->e->runner_ops->start(ea->run->e->runner, &spec, &ea->proc, err);
+    eng_secrets_release(&secrets);
+    return rc;
 }
 
 static void start_fn(struct sl_work *work)
