@@ -85,7 +85,10 @@ static int local_probe(struct sl_runner *runner, json_t **ret_facts, struct sl_e
     sl_json_set_i64(facts, "memory_bytes",
                     (int64_t)sysconf(_SC_PHYS_PAGES) * (int64_t)sysconf(_SC_PAGESIZE));
     (void)json_object_set_new(facts, "cgroup", sl_cgroup_facts_json(&r->cgroups));
-    (void)json_object_set_new(facts, "sandbox", sl_sandbox_json(r->sandbox));
+    json_t *sandbox = sl_sandbox_json(r->sandbox);
+    if (sandbox != NULL) { /* the trial is made when somebody asks */
+        (void)json_object_set_new(facts, "sandbox", sandbox);
+    }
     *ret_facts = facts;
     return 0;
 }

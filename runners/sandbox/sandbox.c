@@ -211,11 +211,14 @@ int sl_sandbox_check(struct sl_sandbox *s, struct sl_err *err)
 
 json_t *sl_sandbox_json(struct sl_sandbox *s)
 {
-    json_t *o = json_object();
-    sl_json_set_str(o, "strict",
-                    s->usable    ? "available"
-                    : s->checked ? s->why_not
-                                 : "not looked for yet");
+    SL_ASSERT(pthread_mutex_lock(&s->lock) == 0);
+    bool checked = s->checked;
+    (void)pthread_mutex_unlock(&s->lock);
+    if (!checked) {
+        return NULL;
+    }
+    json_t *o = json_object(); /* nothing changes after the check */
+    sl_json_set_str(o, "strict", s->usable ? "available" : s->why_not);
     if (s->usable) {
         sl_json_set_str(o, "program", s->program);
         sl_json_set_str(o, "version", s->version);

@@ -36,8 +36,8 @@ void sl_sandbox_free(struct sl_sandbox *s); /* NULL allowed */
  */
 int sl_sandbox_check(struct sl_sandbox *s, struct sl_err *err) SL_MUST_CHECK;
 
-/** {"strict": "available" or why not, "program", "version", "nested_namespaces"}, of the last check; caller
- * decrefs. */
+/** {"strict": "available" or why not, "program", "version", "nested_namespaces"}; NULL before the
+ * first check. Caller decrefs. */
 json_t *sl_sandbox_json(struct sl_sandbox *s);
 
 /**

@@ -307,6 +307,7 @@ SL_TEST(runners_sandbox, check__missing_program__is_refused_with_what_to_do)
     const struct sl_sandbox_config config = {
         .data_dirfd = fd, .data_dir = dir, .search_path = "/nonexistent"};
     struct sl_sandbox *s = sl_sandbox_new(&config);
+    SL_CHECK_NULL(sl_sandbox_json(s));
     for (int i = 0; i < 2; i++) {
         SL_CHECK_ERR(sl_sandbox_check(s, &err), SL_EREFUSED, err, "bubblewrap is not installed");
     }
