@@ -1,5 +1,6 @@
 """Strict sandboxes through the real engine: what a step can and cannot reach, that a machine without them refuses
 before anything is recorded, and that the isolation is a recorded fact."""
+import glob
 import json
 import os
 import shutil
@@ -8,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+import time
 
 BIN = os.path.abspath(os.environ.get("SLUICE_BIN", os.environ.get("SLUICE_BUILD", "build/dev") + "/sluice"))
 WAIT_S = 120
@@ -45,6 +47,20 @@ kind: Pipeline
 name: plain
 steps:
   inside: { sandbox: none, run: "test $(id -u) = 1000; test ! -e /etc/shadow" }
+"""
+SLOW = """apiVersion: sluice/v1
+kind: Pipeline
+name: slow
+steps:
+  wait:
+    sandbox: strict
+    grace: 60s
+    run: |
+      trap 'echo asked to end; exit 4' TERM
+      touch up
+      until test -e go; do sleep 0.02; done
+      echo went on
+      exit 0
 """
 LOOK = """import json, os, socket, subprocess, sys
 data = os.environ["SLUICE_OUT_seen"].split("/runs/")[0]
@@ -152,7 +168,7 @@ def check_refused(work):
                  "apt install bubblewrap"):
         if part not in out.stdout + out.stderr:
             fail(f"without bubblewrap: no '{part}' in: {out.stdout}{out.stderr}")
-    if query(work, "SELECT count(*) FROM run") != [(1,)]:
+    if query(work, "SELECT count(*) FROM run WHERE pipeline = 'boxed'") != [(1,)]:
         fail("a refused run was recorded")
     if "bubblewrap is not installed" not in sluice(work, "runners", wrap=hidden()).stdout:
         fail("'sluice runners' does not say why there is no sandbox")
@@ -173,6 +189,43 @@ def check_policy(work):
         fail(f"policy without bubblewrap: exit code {out.returncode}: {out.stdout}{out.stderr}")
 
 
+def begin_slow(work):
+    """An engine with an isolated step that runs; returns it and the step's directory."""
+    env = {k: v for k, v in os.environ.items() if k != "SLUICE_DATA"}
+    before = set(glob.glob(work + "/.sluice/runs/*/*/work/up"))
+    engine = subprocess.Popen([BIN, "run", "slow.yml", "--no-cache"], cwd=work, env=env, stdout=subprocess.DEVNULL,
+                              stderr=subprocess.DEVNULL)
+    until = time.monotonic() + WAIT_S
+    while True:
+        new = set(glob.glob(work + "/.sluice/runs/*/*/work/up")) - before
+        if new:
+            return engine, os.path.dirname(new.pop())
+        if engine.poll() is not None or time.monotonic() > until:
+            fail("the slow step did not begin")
+        time.sleep(0.02)
+
+
+def check_outlives(work):
+    """An isolated step outlives its engine, is adopted, and hears when it is cancelled."""
+    engine, step = begin_slow(work)
+    engine.kill()
+    engine.wait()
+    with open(step + "/go", "w"):
+        pass
+    out = sluice(work, "resume")
+    log = sluice(work, "logs", "slow#1/wait").stdout
+    if out.returncode != 0 or "went on" not in log:
+        fail(f"adoption: exit code {out.returncode}: {out.stdout}{out.stderr}{log}")
+    if query(work, "SELECT count(*) FROM attempt WHERE run_id IN (SELECT id FROM run WHERE pipeline = 'slow')") != [(1,)]:
+        fail("the isolated step was begun again")
+    engine, step = begin_slow(work)
+    out = sluice(work, "cancel", "slow#2")
+    if out.returncode != 0 or engine.wait(WAIT_S) != 7:
+        fail(f"cancel: {out.stdout}{out.stderr}, engine {engine.returncode}")
+    if "asked to end" not in sluice(work, "logs", "slow#2/wait").stdout:
+        fail("the isolated step did not get its TERM")
+
+
 def main():
     if not can(STRICT):
         if "CI" in os.environ:
@@ -182,11 +235,12 @@ def main():
     work = tempfile.mkdtemp(dir="/var/tmp")
     try:
         for name, text in (("pipeline.yml", PIPELINE), ("look.py", LOOK), ("online.py", ONLINE), ("secret", "x\n"),
-                           ("project.yml", PROJECT), ("plain.yml", PLAIN)):
+                           ("project.yml", PROJECT), ("slow.yml", SLOW), ("plain.yml", PLAIN)):
             with open(os.path.join(work, name), "w") as f:
                 f.write(text)
         with socket.create_server(("127.0.0.1", 0)) as listener:
             check_inside(work, listener)
+        check_outlives(work)
         check_refused(work)
         check_policy(work)
         print("sandbox: three isolated steps, one by policy, two refusals")
