@@ -96,19 +96,32 @@ static json_t *matrix_json(const struct sl_step *s, const struct sl_value *matri
     return o;
 }
 
+/** Names only: a value that was rotated changes no result, and must not be guessed from a digest. */
+static json_t *secrets_json(const struct sl_step *s)
+{
+    json_t *o = s->n_secrets > 0 ? json_object() : NULL;
+    for (size_t i = 0; i < s->n_secrets; i++) {
+        const struct sl_secret_use *use = &s->secrets[i];
+        (void)json_object_set_new(o, use->var,
+                                  json_pack("{s:s, s:s}", "secret", use->secret, "as",
+                                            use->as == SL_SECRET_FILE ? "file" : "env"));
+    }
+    return o;
+}
+
 int sl_plan_cache_record(const struct sl_plan *plan, uint32_t step,
                          const struct sl_bound_step *bound, const struct sl_digest *code_digest,
                          const struct sl_digest *runtime_digest, json_t **ret_record,
                          struct sl_digest *ret_key)
 {
     const struct sl_plan_step *p = &plan->steps[step];
-    json_t *r = json_pack("{s:i, s:s, s:b, s:o, s:o, s:o, s:o*, s:O, s:o, s:o, s:o}", "schema",
-                          RECORD_SCHEMA, "action", sl_action_name(p->spec->action), "champion",
-                          p->is_champion_eval, "command", argv_json(bound), "code",
-                          code_json(p->spec, code_digest), "runtime", digest_json(runtime_digest),
-                          "matrix", matrix_json(p->spec, &bound->matrix), "params",
-                          bound->used_params, "env", env_json(bound), "inputs", inputs_json(bound),
-                          "outputs", outputs_json(p->spec, bound));
+    json_t *r = json_pack(
+        "{s:i, s:s, s:b, s:o, s:o, s:o, s:o*, s:O, s:o, s:o, s:o, s:o*}", "schema", RECORD_SCHEMA,
+        "action", sl_action_name(p->spec->action), "champion", p->is_champion_eval, "command",
+        argv_json(bound), "code", code_json(p->spec, code_digest), "runtime",
+        digest_json(runtime_digest), "matrix", matrix_json(p->spec, &bound->matrix), "params",
+        bound->used_params, "env", env_json(bound), "inputs", inputs_json(bound), "outputs",
+        outputs_json(p->spec, bound), "secrets", secrets_json(p->spec));
     SL_ASSERT(r != NULL);
     _cleanup_(free)
     char *text = sl_json_canonical(r);

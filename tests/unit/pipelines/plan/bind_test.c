@@ -339,6 +339,30 @@ SL_TEST(pipelines_plan_record, every_component__changed__another_key_and_its_fie
     planned_release(&p);
 }
 
+SL_TEST(pipelines_plan_record, secrets__name_and_way__are_in_the_key)
+{
+    static const char *const uses[] = {"", "secrets: {KEY: one}", "secrets: {KEY: two}",
+                                       "secrets: {KEY: {secret: one, as: file}}"};
+    struct planned p;
+    struct keyed first = {0};
+    for (size_t i = 0; i < SL_LEN(uses); i++) {
+        char text[400];
+        snprintf(text, sizeof(text), "steps:\n  a:\n    run: x\n    %s\n", uses[i]);
+        SL_CHECK_MSG(planned_init(&p, text, NULL), "%s", planned_errors(&p));
+        struct keyed k = key_of(&p, "a", 1, 2);
+        SL_CHECK_EQ_INT(json_object_get(k.record, "secrets") != NULL, i > 0);
+        if (i == 1) {
+            first = (struct keyed){json_incref(k.record), k.key};
+        } else if (i > 1) {
+            SL_CHECK_EQ_STR(diff(&p, &first, &k), i == 2 ? "secrets.KEY.secret" : "secrets.KEY.as");
+            SL_CHECK(!sl_digest_eq(&first.key, &k.key));
+        }
+        json_decref(k.record);
+        planned_release(&p);
+    }
+    json_decref(first.record);
+}
+
 SL_TEST(pipelines_plan_record, differences__added_and_removed__old_and_new)
 {
     struct sl_err err = SL_ERR_INIT;
