@@ -198,8 +198,10 @@ static struct sl_plan_step *add(struct builder *b, size_t spec_index)
     p->group = (uint32_t)spec_index;
     p->is_finally = p->spec->is_finally;
     p->cond_replaces_success = p->spec->cond != NULL && sl_expr_mentions_status(p->spec->cond);
+    const char *hook = p->spec->hook_of != NULL ? strrchr(p->spec->id, ':') : NULL;
     p->effective_cond =
-        p->spec->cond == NULL ? (p->is_finally ? "always()" : "success()")
+        hook != NULL            ? sl_arena_printf(b->a, "%s of %s", hook + 1, p->spec->hook_of)
+        : p->spec->cond == NULL ? (p->is_finally ? "always()" : "success()")
         : p->cond_replaces_success || p->is_finally
             ? sl_expr_source(p->spec->cond)
             : sl_arena_printf(b->a, "success() && (%s)", sl_expr_source(p->spec->cond));

@@ -25,7 +25,12 @@ static int condition(struct judge *j, const struct sl_expr *cond, const char *pr
     if (sl_expr_eval_bool(cond, &s->scope, s->a, &holds, &e) < 0) {
         return sl_err_set(j->err, SL_EINVAL, "step '%s': %sif: %s", j->p->key, prefix, e.msg);
     }
-    if (!holds) {
+    if (!holds && j->p->spec->hook_of != NULL && prefix[0] == '\0') {
+        const struct sl_value *of = &s->steps.map.fields[0].value; /* all that a hook asks about */
+        against(j, SL_PLAN_SKIP,
+                sl_arena_printf(s->a, "%s is %s", j->p->spec->hook_of,
+                                sl_value_get(of, "status")->s.ptr));
+    } else if (!holds) {
         against(j, SL_PLAN_SKIP,
                 sl_arena_printf(s->a, "%sif: %s is false", prefix, sl_expr_source(cond)));
     }

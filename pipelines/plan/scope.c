@@ -44,7 +44,7 @@ bool sl_plan_need_good(const struct sl_plan *plan, uint32_t need, const char *st
                        const struct sl_sub *sub)
 {
     const struct sl_plan_step *p = &plan->steps[need];
-    if (went_well(status)) {
+    if (went_well(status) || p->spec->allow_failure) {
         return true;
     }
     if (sl_streq(status, "omitted")) { /* what a sub-pipeline left out is its own affair */
@@ -117,7 +117,8 @@ static bool any_failed(const struct sl_plan_scope *s, const struct sl_plan_step 
     for (uint32_t i = 0; i < p->n_needs; i++) {
         const struct sl_plan_step *need = &s->plan->steps[p->needs[i]];
         const char *status = status_at(s, p->needs[i]);
-        if (p == &s->plan->steps[s->step] && !concerns(s, p->needs[i])) {
+        bool counts = p != &s->plan->steps[s->step] || concerns(s, p->needs[i]);
+        if (!counts || need->spec->allow_failure) {
             continue;
         }
         if (sl_streq(status, "failed") || sl_streq(status, "refused")) {
@@ -255,22 +256,39 @@ static struct sl_value sub_outputs(const struct sl_plan_scope *s, const struct s
     return outputs;
 }
 
-/** One word for all instances: the first that did not go well, else "succeeded". */
+/** One word for several steps: a failure first, then a refusal, then whatever else kept one from going well. */
+static void gather(const char **word, const char *status)
+{
+    static const char *const worst[] = {"failed", "refused"};
+    for (size_t i = 0; i < SL_LEN(worst); i++) {
+        if (*word != NULL && sl_streq(*word, worst[i])) {
+            return;
+        }
+        if (sl_streq(status, worst[i])) {
+            *word = status;
+            return;
+        }
+    }
+    *word = *word != NULL ? *word : status;
+}
+
 static const char *status_of(const struct sl_plan_scope *s, size_t group)
 {
     uint32_t first = s->plan->group_first[group];
+    const char *word = NULL;
     for (uint32_t i = 0; i < s->plan->group_count[group]; i++) {
         const char *status = status_at(s, first + i);
         if (!sl_plan_need_good(s->plan, first + i, status, s->sub)) {
-            return status;
+            gather(&word, status);
         }
     }
-    return "succeeded";
+    return word != NULL ? word : "succeeded";
 }
 
-/** One word for a sub-pipeline: the first step that did not go well; "skipped" when none did anything. */
+/** Of a sub-pipeline: "skipped" when no step did anything. */
 static const char *sub_status(const struct sl_plan_scope *s, const struct sl_sub *sub)
 {
+    const char *word = NULL;
     bool ran = false;
     for (uint32_t i = 0; i < s->plan->n_steps; i++) {
         const struct sl_step *step = s->plan->steps[i].spec;
@@ -279,11 +297,11 @@ static const char *sub_status(const struct sl_plan_scope *s, const struct sl_sub
         }
         const char *status = status_at(s, i);
         if (!sl_plan_need_good(s->plan, i, status, s->sub) && !step->allow_failure) {
-            return status;
+            gather(&word, status);
         }
         ran = ran || went_well(status);
     }
-    return ran ? "succeeded" : "skipped";
+    return word != NULL ? word : ran ? "succeeded" : "skipped";
 }
 
 static void mention(const struct sl_expr_ref *ref, void *data)

@@ -85,6 +85,11 @@ static bool is_process(const struct sl_plan_step *s)
     return s->spec->action == SL_ACT_RUN || s->spec->action == SL_ACT_COMMAND;
 }
 
+static bool is_fanout(const struct sl_plan_step *s)
+{
+    return s->spec->matrix != NULL && s->spec->matrix->from != NULL;
+}
+
 /** The first need that will run or is itself waiting; NULL when all are decided. */
 static const char *open_need(const struct preview *p, const struct sl_plan_step *s)
 {
@@ -92,7 +97,8 @@ static const char *open_need(const struct preview *p, const struct sl_plan_step 
         enum decision d = p->decided[s->needs[i]];
         bool makes_env = p->l->plan->steps[s->needs[i]].spec->builds != NULL; /* known beforehand */
         if (!makes_env && (d == D_RUN || d == D_WAITING)) {
-            return p->l->plan->steps[s->needs[i]].key;
+            const struct sl_plan_step *need = &p->l->plan->steps[s->needs[i]];
+            return is_fanout(need) ? need->spec->id : need->key;
         }
     }
     return NULL;
@@ -222,11 +228,6 @@ static enum decision decide_bound(struct preview *p, uint32_t step, json_t *o)
                                     : settle(o, D_RUN, "it is decided anew each time");
     sl_bound_step_release(&bound);
     return d;
-}
-
-static bool is_fanout(const struct sl_plan_step *s)
-{
-    return s->spec->matrix != NULL && s->spec->matrix->from != NULL;
 }
 
 static enum decision decide(struct preview *p, uint32_t step, json_t *o)

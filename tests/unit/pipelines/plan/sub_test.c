@@ -141,6 +141,9 @@ SL_TEST(pipelines_plan_sub, outside__what_was_left_out_inside_does_not_count)
     SL_CHECK_EQ_STR(judge(&p, "b/deep/extra"), "skip: if: params.n > 100 is false");
     SL_CHECK_EQ_STR(judge(&p, "b/deep/fit[seed=1]"), "run");
     SL_CHECK_EQ_STR(judge(&p, "mourn"), "skip: if: steps.a.status == 'failed' is false");
+    planned_end(&p, "a/fit:on_failure", "failed", 0); /* nor does a hook that failed */
+    SL_CHECK_EQ_STR(judge(&p, "b/deep/fit[seed=1]"), "run");
+    SL_CHECK_EQ_STR(judge(&p, "mourn"), "skip: if: steps.a.status == 'failed' is false");
     planned_end(&p, "a/pick", "failed", 0);
     SL_CHECK_EQ_STR(judge(&p, "b/deep/fit[seed=1]"), "omit: needs a/pick, which is failed");
     SL_CHECK_EQ_STR(judge(&p, "mourn"), "run");
