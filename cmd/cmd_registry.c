@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "cmd/cmd.h"
+#include "cmd/import.h"
 #include "cmd/table.h"
 #include "core/base/time.h"
 #include "pipelines/run/workspace.h"
@@ -98,6 +99,33 @@ static int log_of(struct sl_cmd *c, const char *kind)
     return sl_cmd_print(&out);
 }
 
+/* Where a dataset came from and who answers for it; a blank line behind. */
+static void put_facts(const json_t *version, struct sl_buf *out)
+{
+    static const char *const keys[][2] = {{"Source", "source"},
+                                          {"Source-System", "system"},
+                                          {"Source-Etag", "etag"},
+                                          {"Source-Version-Id", "s3 id"},
+                                          {"Source-Modified", "changed"},
+                                          {"Imported-At", "imported"},
+                                          {"Owner", "owner"},
+                                          {"Licence", "licence"},
+                                          {"Retention", "keep"}};
+    const json_t *facts = json_object_get(version, "facts");
+    for (size_t i = 0; i < SL_LEN(keys); i++) {
+        const char *value = sl_json_str(facts, keys[i][0], NULL);
+        if (value != NULL) {
+            sl_buf_printf(out, "%-8s ", keys[i][1]);
+            sl_put_clean(out, value);
+            sl_buf_putc(out, '\n');
+        }
+    }
+    if (sl_json_str(facts, SL_TRAILER_REFERENCE, NULL) != NULL) {
+        sl_buf_puts(out, "bytes    stay at the source; checked when they are used\n");
+    }
+    sl_buf_putc(out, '\n');
+}
+
 static int show(struct sl_cmd *c, const char *kind)
 {
     static const char *const heads[] = {">SIZE", "SHA-256", "FILE", NULL};
@@ -116,7 +144,8 @@ static int show(struct sl_cmd *c, const char *kind)
                   sl_json_str(v, "name", ""), (long long)sl_json_i64(v, "version", 0),
                   sl_json_str(v, "digest", ""), sl_json_str(v, "commit", ""),
                   sl_json_str(v, "created_at", ""));
-    sl_buf_printf(&out, "made by  %s\n\n", sl_json_str(v, "run_name", "a person"));
+    sl_buf_printf(&out, "made by  %s\n", sl_json_str(v, "run_name", "a person"));
+    put_facts(v, &out);
     size_t i = 0;
     json_t *e = NULL;
     sl_table_init(&t, heads);
@@ -186,7 +215,6 @@ int sl_cmd_data_add(struct sl_cmd *c)
 {
     json_auto_t *answer = NULL;
     char hex[SL_DIGEST_HEX + 1];
-    char size[SL_TIME_TEXT];
     char project[SL_NAME_MAX + 1];
     const char *name = NULL;
     bool made = false;
@@ -201,6 +229,7 @@ int sl_cmd_data_add(struct sl_cmd *c)
         json_t *args = json_pack("{s:s, s:s, s:s}", "kind", "dataset", "name", sl_cmd_arg(c, 0),
                                  "manifest", sl_digest_hex(&m.digest, hex));
         sl_json_set_str(args, "message", sl_cmd_opt(c, "message"));
+        sl_cmd_put_metadata(c, args);
         rc = sl_call(c, "artifacts.commit", args, &answer);
     }
     if (rc < 0) {
@@ -209,15 +238,7 @@ int sl_cmd_data_add(struct sl_cmd *c)
     if (c->json) {
         return sl_cmd_print_json(json_incref(answer));
     }
-    const char *full = sl_json_str(answer, "name", "");
-    full = sl_starts_with(full, "default/") ? full + strlen("default/") : full;
-    (void)printf("%s@v%lld  %s  %lld %s, %s  sha256:%.12s\n", full,
-                 (long long)sl_json_i64(answer, "version", 0),
-                 sl_json_bool(answer, "created", false) ? "new" : "unchanged",
-                 (long long)sl_json_i64(answer, "files", 0),
-                 sl_json_i64(answer, "files", 0) == 1 ? "file" : "files",
-                 sl_size_format((uint64_t)sl_json_i64(answer, "bytes", 0), size),
-                 sl_json_str(answer, "digest", ""));
+    sl_cmd_print_version(answer);
     return SL_EXIT_OK;
 }
 
@@ -227,10 +248,16 @@ static int materialise(struct sl_cmd *c, const struct sl_digest *digest, const c
     _cleanup_(manifest)
     struct sl_manifest m;
     struct sl_materialise_opts opts = {.only = sl_cmd_opt(c, "only")};
+    struct sl_source_access access;
+    struct sl_source_keys keys = {.memory = NULL};
     sl_manifest_init(&m);
     int rc = sl_workspace_open_blobs(c->data_path, &blobs, &c->err);
     rc = rc < 0 ? rc : sl_ws_manifest(blobs, digest, &m, &c->err);
-    rc = rc < 0 ? rc : sl_manifest_materialise(blobs, &m, AT_FDCWD, dir, &opts, &c->err);
+    rc = rc < 0 ? rc : sl_cmd_access(c, &access, &keys);
+    rc = rc < 0
+             ? rc
+             : sl_ws_materialise(c->data_path, blobs, &access, &m, AT_FDCWD, dir, &opts, &c->err);
+    sl_source_keys_release(&keys);
     sl_blob_store_close(blobs);
     return rc;
 }

@@ -7,9 +7,22 @@
     {                                                                                              \
         "all", 0, NULL, "also what waits for others"                                               \
     }
+#define OPT_AS                                                                                     \
+    {                                                                                              \
+        "as", 0, "PATH", "name of a single file in the version (default its own)"                  \
+    }
 #define OPT_ATTEMPT                                                                                \
     {                                                                                              \
         "attempt", 0, "N", "this attempt instead of the last"                                      \
+    }
+#define OPT_CA                                                                                     \
+    {                                                                                              \
+        "ca", 0, "FILE", "certificates that are trusted (default the system's)"                    \
+    }
+#define OPT_CREDENTIALS                                                                            \
+    {                                                                                              \
+        "credentials", 0, "SECRET",                                                                \
+            "secret holding ACCESS_KEY:SECRET_KEY (default AWS_* variables)"                       \
     }
 #define OPT_CSV                                                                                    \
     {                                                                                              \
@@ -43,9 +56,17 @@
     {                                                                                              \
         "dry-run", 0, NULL, "say what would go and why, remove nothing"                            \
     }
+#define OPT_ENDPOINT                                                                               \
+    {                                                                                              \
+        "endpoint", 0, "URL", "S3 server (default AWS_ENDPOINT_URL, else Amazon's)"                \
+    }
 #define OPT_EXCLUDE                                                                                \
     {                                                                                              \
         "exclude", 0, "PATTERN", "leave out what matches (repeatable)"                             \
+    }
+#define OPT_EXTRACT                                                                                \
+    {                                                                                              \
+        "extract", 0, NULL, "the source is a tar or zip archive: take its files"                   \
     }
 #define OPT_FILE                                                                                   \
     {                                                                                              \
@@ -58,6 +79,18 @@
 #define OPT_FORMAT                                                                                 \
     {                                                                                              \
         "format", 0, "tree|json|dot", "how to print (default tree)"                                \
+    }
+#define OPT_INSECURE_HTTP                                                                          \
+    {                                                                                              \
+        "insecure-http", 0, NULL, "allow plain http beyond loopback"                               \
+    }
+#define OPT_LICENCE                                                                                \
+    {                                                                                              \
+        "licence", 0, "TEXT", "under which terms the data may be used"                             \
+    }
+#define OPT_GROUP                                                                                  \
+    {                                                                                              \
+        "group", 0, "NAME", "let members of this Unix group look and approve"                      \
     }
 #define OPT_LIMIT                                                                                  \
     {                                                                                              \
@@ -80,18 +113,6 @@
         "no-cache", 0, NULL, "run every step, reuse nothing"                                       \
     }
 #define OPT_OFFSET                                                                                 \
-#define OPT_INSECURE_HTTP                                                                          \
-    {                                                                                              \
-        "insecure-http", 0, NULL, "allow plain http beyond loopback"                               \
-    }
-#define OPT_LICENCE                                                                                \
-    {                                                                                              \
-        "licence", 0, "TEXT", "under which terms the data may be used"                             \
-    }
-#define OPT_GROUP                                                                                  \
-    {                                                                                              \
-        "group", 0, "NAME", "let members of this Unix group look and approve"                      \
-    }
     {                                                                                              \
         "offset", 0, "N", "leave out the newest N"                                                 \
     }
@@ -111,6 +132,10 @@
     {                                                                                              \
         "override", 0, NULL, "let it through a refused gate; needs --reason, is recorded"          \
     }
+#define OPT_OWNER                                                                                  \
+    {                                                                                              \
+        "owner", 0, "TEXT", "who answers for the data"                                             \
+    }
 #define OPT_PARAM                                                                                  \
     {                                                                                              \
         "param", 'p', "NAME=VALUE", "set a parameter (repeatable)"                                 \
@@ -118,6 +143,10 @@
 #define OPT_PARAMS                                                                                 \
     {                                                                                              \
         "params", 0, "FILE", "parameters from a YAML or JSON mapping; -p wins"                     \
+    }
+#define OPT_PRIVATE                                                                                \
+    {                                                                                              \
+        "private", 0, NULL, "allow private and link-local addresses"                               \
     }
 #define OPT_PYTHON                                                                                 \
     {                                                                                              \
@@ -134,6 +163,22 @@
 #define OPT_RECORD                                                                                 \
     {                                                                                              \
         "record", 0, "FILE", "what the environment is"                                             \
+    }
+#define OPT_REFERENCE                                                                              \
+    {                                                                                              \
+        "reference", 0, NULL, "leave the bytes where they are; pin and check them"                 \
+    }
+#define OPT_REGION                                                                                 \
+    {                                                                                              \
+        "region", 0, "NAME", "S3 region (default AWS_REGION, else us-east-1)"                      \
+    }
+#define OPT_RETENTION                                                                              \
+    {                                                                                              \
+        "retention", 0, "TIME", "how long to keep it, like 90d, or forever"                        \
+    }
+#define OPT_SOURCE                                                                                 \
+    {                                                                                              \
+        "source", 0, "TEXT", "the system that the data is from, in words"                          \
     }
 #define OPT_STATE                                                                                  \
     {                                                                                              \

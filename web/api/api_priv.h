@@ -12,6 +12,13 @@
 #undef SL_API
 #undef SL_API_HANDLER
 
+/** Fills in trailers of a dataset from args (record, owner, source, licence, retention), obeying the project's
+ * policy. Everything lives in the arena. */
+int sl_api_commit_facts(struct sl_api_ctx *ctx, const json_t *args, struct sl_ws_commit *c,
+                        struct sl_arena *a, struct sl_err *err);
+/** Facts column to an object; NULL when there are none. New reference. */
+json_t *sl_api_version_facts(const char *text);
+
 struct api_stream;
 struct sl_api_server {
     struct sl_engine *engine;

@@ -101,6 +101,10 @@ static json_t *version_row(struct sl_rows *rows)
     sl_json_set_str(o, "run", sl_rows_text(rows, 6));
     sl_json_set_str(o, "attempt", sl_rows_text(rows, 7));
     sl_json_set_str(o, "run_name", sl_rows_text(rows, 8));
+    json_t *facts = sl_api_version_facts(sl_rows_text(rows, 10));
+    if (facts != NULL) {
+        json_object_set_new(o, "facts", facts);
+    }
     json_t *aliases = json_array();
     const char *names = sl_rows_str(rows, 9);
     while (names[0] != '\0') {
@@ -130,7 +134,7 @@ static int versions(struct sl_api_ctx *ctx, enum sl_kind kind, const struct sl_a
                        "r.number,"
                        " (SELECT group_concat(alias) FROM registry_alias a WHERE a.project = "
                        "v.project"
-                       " AND a.kind = v.kind AND a.name = v.name AND a.number = v.number) "
+                       " AND a.kind = v.kind AND a.name = v.name AND a.number = v.number), v.facts "
                        "FROM registry_version v LEFT JOIN run r ON r.id = v.run_id "
                        "WHERE v.project = ?1 AND v.kind = ?2 AND v.name = ?3 AND "
                        "(?4 = 0 OR v.number = ?4) ORDER BY v.number DESC"),
@@ -293,20 +297,22 @@ int sl_api_artifacts_commit(struct sl_api_ctx *ctx, const json_t *args, json_t *
     char full[2 * SL_NAME_MAX + 2];
     char hex[SL_DIGEST_HEX + 1];
     const char *name = NULL;
+    struct sl_arena a;
     _cleanup_(manifest)
     struct sl_manifest m;
     sl_manifest_init(&m);
+    sl_arena_init(&a, 0);
     int rc = kind_of(args, &kind, err);
     rc = rc < 0 ? rc : sl_api_arg_need(args, "name", &name, err);
     if (rc == 0 && !sl_digest_parse(sl_api_arg(args, "manifest", ""), &digest)) {
         rc = sl_err_set(err, SL_EINVAL, "manifest: expected the digest of a stored manifest");
     }
     rc = rc < 0 ? rc : sl_ws_manifest(ctx->ws->blobs, &digest, &m, err);
-    const struct sl_ws_commit c = {.kind = kind,
-                                   .ref_name = name,
-                                   .manifest = &m,
-                                   .message =
-                                       sl_api_arg(args, "message", "added from the command line")};
+    struct sl_ws_commit c = {.kind = kind,
+                             .ref_name = name,
+                             .manifest = &m,
+                             .message = sl_api_arg(args, "message", "added from the command line")};
+    rc = rc < 0 ? rc : sl_api_commit_facts(ctx, args, &c, &a, err);
     rc = rc < 0 ? rc : sl_ws_commit_version(ctx->ws, &c, &v, &created, full, err);
     if (rc == 0) {
         *ret = json_pack("{s:s, s:s, s:I, s:s, s:b, s:I, s:I}", "kind", sl_kind_name(kind), "name",
@@ -314,6 +320,7 @@ int sl_api_artifacts_commit(struct sl_api_ctx *ctx, const json_t *args, json_t *
                          sl_digest_hex(&v.digest, hex), "created", created, "files",
                          (json_int_t)m.n_files, "bytes", (json_int_t)m.total_bytes);
     }
+    sl_arena_release(&a);
     return rc;
 }
 
