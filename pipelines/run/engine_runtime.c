@@ -13,6 +13,7 @@
 #include "core/blob/blob_ref.h"
 #include "core/lineage/lineage.h"
 #include "pipelines/env/env.h"
+#include "pipelines/run/project.h"
 
 #define WHEELS_IN "in/wheels"
 
@@ -39,11 +40,39 @@ const struct sl_digest *eng_run_runtime(const struct eng_run *r, uint32_t step)
 
 /* ---- a run's environments ------------------------------------------------------------------------- */
 
+/** What the project in force demands: nothing may run in what nobody can make again. */
+static int check_policy(const struct eng_run *r, struct sl_err *err)
+{
+    const struct sl_project *project = NULL;
+    struct sl_arena arena;
+    struct sl_db *db = eng_reader_get(r->e, err);
+    if (db == NULL) {
+        return -err->code;
+    }
+    sl_arena_init(&arena, 0);
+    int rc = sl_project_current(db, &arena, &project, NULL, err);
+    bool wanted = rc == 0 && project->policies.reproducible;
+    sl_arena_release(&arena);
+    eng_reader_put(r->e, db);
+    for (size_t i = 0; wanted && i < r->spec->n_steps; i++) {
+        const struct sl_step *s = &r->spec->steps[i];
+        bool process = s->action == SL_ACT_RUN || s->action == SL_ACT_COMMAND;
+        if (process && s->builds == NULL && s->runtime.kind == SL_RUNTIME_HOST) {
+            return sl_err_set(err, SL_EREFUSED,
+                              "step '%.100s' runs on the host as it is; the project's policy "
+                              "'reproducible' wants 'runtime: { venv: LOCK }'",
+                              s->id);
+        }
+    }
+    return rc;
+}
+
 int eng_envs_resolve(struct eng_run *r, struct sl_err *err)
 {
     struct sl_engine *e = r->e;
     const struct sl_run_envs_world w = {.blobs = e->ws->blobs, .data = e->ws->path};
-    int rc = sl_run_envs_resolve(r->spec, &r->code, &w, &r->arena, &r->envs, err);
+    int rc = check_policy(r, err);
+    rc = rc < 0 ? rc : sl_run_envs_resolve(r->spec, &r->code, &w, &r->arena, &r->envs, err);
     rc = rc < 0 ? rc : sl_run_envs_store(r->spec, r->envs, e->ws->blobs, err);
     if (rc == 0 && !sl_blob_has(e->ws->blobs, &e->runtime_digest)) { /* of the host: for 'why' */
         struct sl_digest stored;

@@ -308,6 +308,27 @@ def made_without_a_pipeline(place):
     place.sluice("env", "show", "ffffffffffff", want=2)
 
 
+def policy_wants_reproducible_steps(place):
+    place.write("project.yml", "apiVersion: sluice/v1\nkind: Project\nname: strict\npolicies: { reproducible: true }\n")
+    place.sluice("project", "apply", "project.yml")
+    place.write("host.yml", "apiVersion: sluice/v1\nkind: Pipeline\nname: host\nsteps: { a: { run: 'true' } }\n")
+    out = place.sluice("run", "host.yml", want=3)
+    assert "step 'a' runs on the host" in out, out
+    place.sluice("run", "pipeline.yml")
+
+
+def example_of_the_page_runs(place):
+    """The pipeline of docs/environments.md, under a lock without packages."""
+    page = os.path.join(os.path.dirname(__file__), "../../docs/environments.md")
+    with open(page, encoding="utf-8") as text:
+        [example] = re.findall(r"^```yaml\n(.*?)^```$", text.read(), re.M | re.S)
+    place.write("requirements.lock", "")
+    place.write("example.yml", example)
+    place.sluice("run", "example.yml")
+    expect(place.steps(), {"env:requirements.lock": "succeeded", "train": "succeeded", "tidy": "succeeded"})
+    assert "in the environment" in place.sluice("logs", "last/train")
+
+
 def main():
     place = Place()
     slow = SlowPython(place.top)
@@ -323,6 +344,9 @@ def main():
     kept_while_a_run_uses_it(place)
     credentials_leave_no_trace(place)
     made_without_a_pipeline(place)
+    example_of_the_page_runs(place)
+    place.lock(["tiny==7.0:helper", "helper==2.0"])
+    policy_wants_reproducible_steps(place)
     print(f"environments: {len(POINTS)} kill points, {len(place.envs())} environments, all fine")
     subprocess.run(["chmod", "-R", "u+w", place.top], check=True)
     shutil.rmtree(place.top)
