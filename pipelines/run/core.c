@@ -195,6 +195,7 @@ void sl_core_restore_ended(struct sl_core_run *r, uint32_t step, int number,
 {
     struct sl_core_step *s = &r->steps[step];
     s->free_starts += fail == SL_FAIL_NEVER_STARTED ? 1 : 0;
+    s->preempted += fail == SL_FAIL_PREEMPTED ? 1 : 0;
     if (fail != SL_FAIL_COUNT && s->state == SL_STEP_FAILED && number == s->attempts &&
         !s->timed_out) {
         restore_failure(r, step, fail == SL_FAIL_TIMEOUT, ended_ms);
@@ -218,6 +219,11 @@ void sl_core_restore_go(struct sl_core_run *r)
         c->io->adopt(c->data, a);
     }
     stop_steps(r, 0, r->plan->n_steps); /* what stopped them was recorded before */
+    for (uint32_t i = 0; i < r->plan->n_steps; i++) {
+        if (r->steps[i].att != NULL) {
+            sl_core_stop_preempted(r->steps[i].att);
+        }
+    }
     sl_core_run_check_done(r);
 }
 
@@ -370,6 +376,7 @@ static void entry_durable(struct sl_core *c, struct sl_jentry *e)
 {
     switch (e->kind) {
     case SL_J_ATTEMPT_START: attempt_recorded(c, e->att); break;
+    case SL_J_ATTEMPT_PREEMPT: sl_core_stop_preempted(e->att); break;
     case SL_J_ATTEMPT_END:
         SL_ASSERT(e->att->phase == AT_OVER);
         c->io->attempt_over(c->data, e->att);
@@ -429,6 +436,9 @@ static void pick_all(struct sl_core *c)
         case SL_PICK_DECIDE: sl_core_decide(item.run_data, item.step); break;
         case SL_PICK_PREPARE: sl_core_prepare(item.run_data, item.step); break;
         case SL_PICK_START: sl_core_start(item.run_data, item.step); break;
+        case SL_PICK_PREEMPT:
+            sl_core_preempt(item.run_data, item.step, item.by_data, item.by_step);
+            break;
         }
     }
 }

@@ -52,8 +52,10 @@ struct sl_core_attempt {
     /* private */
     int phase;
     bool cancel_sent;
-    bool unable; /* could not be started: the outcome says why */
-    bool late;   /* its queue_timeout passed before it could go */
+    bool unable;    /* could not be started: the outcome says why */
+    bool late;      /* its queue_timeout passed before it could go */
+    bool preempted; /* asked to make way... */
+    char way[300];  /* ...for this */
 };
 
 /** What the host decided about a step whose needs have ended. */
@@ -87,6 +89,7 @@ struct sl_core_step {
     uint8_t phase; /* in memory only */
     int attempts;
     int free_starts; /* attempts that never ran: they cost no retry */
+    int preempted;   /* attempts that made way: nor do they */
     int64_t not_before_ms;
     int64_t deadline_ms;         /* when the core comes back to it; 0 never */
     bool timed_out;              /* failed because it waited too long to start */
@@ -124,7 +127,13 @@ struct sl_core_run {
 
 /* ---- the journal ------------------------------------------------------------------------------- */
 
-enum sl_jkind { SL_J_RUN, SL_J_STEP, SL_J_ATTEMPT_START, SL_J_ATTEMPT_END };
+enum sl_jkind {
+    SL_J_RUN,
+    SL_J_STEP,
+    SL_J_ATTEMPT_START,
+    SL_J_ATTEMPT_END,
+    SL_J_ATTEMPT_PREEMPT /* it is asked to make way; `reason` says for what */
+};
 
 struct sl_jentry {
     enum sl_jkind kind;
@@ -199,6 +208,8 @@ void sl_core_restore_step(struct sl_core_run *r, uint32_t step,
                           const struct sl_core_step *recorded);
 /** A step recorded as running: its attempt is adopted. */
 void sl_core_restore_attempt(struct sl_core_run *r, struct sl_core_attempt *a);
+/** ...which was asked to make way, for what it says. After restore_attempt. */
+void sl_core_restore_preempted(struct sl_core_attempt *a, const char *way);
 /** An attempt recorded as ended, `fail` SL_FAIL_COUNT when it went well: retries and the exit status of the
  * run count them. After restore_step of its step; in any order. */
 void sl_core_restore_ended(struct sl_core_run *r, uint32_t step, int number,

@@ -26,8 +26,8 @@ static int64_t backoff_ms(const struct sl_retry *retry, int failed_attempts)
 /** Attempts so far that count against the retries of the step. */
 static int spent(const struct sl_core_attempt *a)
 {
-    int free_starts = a->run->steps[a->step].free_starts;
-    return a->number - SL_MIN(free_starts, FREE_RESTARTS_MAX);
+    const struct sl_core_step *s = &a->run->steps[a->step];
+    return a->number - SL_MIN(s->free_starts, FREE_RESTARTS_MAX) - s->preempted;
 }
 
 static bool may_retry(const struct sl_core_attempt *a, const struct sl_outcome *o)
@@ -38,8 +38,12 @@ static bool may_retry(const struct sl_core_attempt *a, const struct sl_outcome *
     if (r->state == SL_RUN_CANCELLING && !r->plan->steps[a->step].is_finally) {
         return false;
     }
-    if (o->fail == SL_FAIL_CANCELLED || o->fail == SL_FAIL_REJECTED || a->late) {
+    bool too_late = a->late && o->fail == SL_FAIL_TIMEOUT;
+    if (o->fail == SL_FAIL_CANCELLED || o->fail == SL_FAIL_REJECTED || too_late) {
         return false;
+    }
+    if (o->fail == SL_FAIL_PREEMPTED && a->preempted) {
+        return true;
     }
     if (spec->effects_external && !never_started) {
         return false;
@@ -105,8 +109,8 @@ static void retry_later(struct sl_core_attempt *a)
     struct sl_core *c = r->core;
     struct sl_core_step *s = &r->steps[a->step];
     const struct sl_step *spec = r->plan->steps[a->step].spec;
-    int64_t wait =
-        a->outcome.fail == SL_FAIL_NEVER_STARTED ? 0 : backoff_ms(&spec->retry, spent(a));
+    bool at_once = a->outcome.fail == SL_FAIL_NEVER_STARTED || a->outcome.fail == SL_FAIL_PREEMPTED;
+    int64_t wait = at_once ? 0 : backoff_ms(&spec->retry, spent(a));
     s->not_before_ms = c->io->now_ms(c->data) + wait;
     struct sl_jentry *e = sl_core_entry(r, SL_J_STEP, a->step);
     e->from = (int)s->state;
@@ -128,15 +132,19 @@ void sl_core_note_timeout(struct sl_core_run *r, uint32_t step)
     }
 }
 
-void sl_core_end_attempt(struct sl_core_attempt *a, const struct sl_outcome *o)
+void sl_core_end_attempt(struct sl_core_attempt *a, const struct sl_outcome *result)
 {
     struct sl_core_run *r = a->run;
+    struct sl_outcome judged = *result;
+    const struct sl_outcome *o = &judged;
     SL_ASSERT(a->phase != AT_OVER);
     SL_ASSERT(r->steps[a->step].att == a);
     SL_ASSERT(r->n_live > 0);
-    a->outcome = *o;
+    sl_core_judge_preempted(a, &judged);
+    a->outcome = judged;
     a->phase = AT_OVER;
     r->n_live--;
+    r->steps[a->step].preempted += !o->ok && o->fail == SL_FAIL_PREEMPTED ? 1 : 0;
     r->steps[a->step].free_starts += !o->ok && o->fail == SL_FAIL_NEVER_STARTED ? 1 : 0;
     journal_attempt_end(a);
     char reason[SL_CORE_REASON];

@@ -100,6 +100,15 @@ void sl_core_admit(struct sl_core *c);
 void sl_core_begin_run(struct sl_core_run *r);
 void sl_core_cancel_because(struct sl_core_run *r, const char *reason);
 
+/* core_preempt.c */
+/** The step is to make way for another: journals that; TERM follows when it is durable. */
+void sl_core_preempt(struct sl_core_run *r, uint32_t step, const struct sl_core_run *by,
+                     uint32_t by_step);
+/** That it was asked is durable: stops it. */
+void sl_core_stop_preempted(struct sl_core_attempt *a);
+/** What a preempted attempt ended as, when it was stopped for that. */
+void sl_core_judge_preempted(const struct sl_core_attempt *a, struct sl_outcome *o);
+
 /* core_wait.c */
 /** The core comes back to the step at that time; 0: never. Replaces an earlier deadline. */
 void sl_core_set_deadline(struct sl_core_run *r, uint32_t step, int64_t at_ms);

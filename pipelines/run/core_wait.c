@@ -103,8 +103,11 @@ bool sl_core_must_not_go(const struct sl_core_attempt *a, enum sl_fail_class *re
     if (a->late) {
         *ret_fail = SL_FAIL_TIMEOUT;
         say_late(a->run, a->step, ret_reason);
+    } else if (a->preempted) {
+        *ret_fail = SL_FAIL_PREEMPTED;
+        snprintf(ret_reason, SL_CORE_REASON, "%s", a->way);
     }
-    return a->late;
+    return a->late || a->preempted;
 }
 
 /** The deadline of a step has come. What is just being started, or recorded, is stopped when that is over. */

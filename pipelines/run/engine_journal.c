@@ -175,6 +175,16 @@ static int apply_attempt_end(struct sl_db *db, const struct sl_jentry *e, struct
     return rc < 0 ? rc : audit(db, e, SL_ACT_STEP_FINISH, "attempt", e->att->id, err);
 }
 
+static int apply_preempt(struct sl_db *db, const struct sl_jentry *e, struct sl_err *err)
+{
+    int rc = sl_attempt_store_preempt(db, e->att, e->reason, err);
+    json_t *payload = json_pack("{s:s, s:i, s:s}", "attempt", e->att->id, "number", e->att->number,
+                                "reason", e->reason);
+    rc = event(db, e, SL_EVENT_ATTEMPT_PREEMPTED, e->run->plan->steps[e->step].key, payload, rc,
+               err);
+    return rc < 0 ? rc : audit(db, e, SL_ACT_STEP_PREEMPT, "attempt", e->att->id, err);
+}
+
 static bool fills_cache(const struct sl_jentry *e)
 {
     const struct eng_run *r = eng_run_of(e->run);
@@ -228,6 +238,7 @@ static int apply(struct sl_db *db, const struct sl_jentry *e, struct sl_err *err
     case SL_J_STEP: return apply_step(db, e, err);
     case SL_J_ATTEMPT_START: return apply_attempt_start(db, e, err);
     case SL_J_ATTEMPT_END: return apply_attempt_end(db, e, err);
+    case SL_J_ATTEMPT_PREEMPT: return apply_preempt(db, e, err);
     }
     return 0;
 }
@@ -282,7 +293,8 @@ static void write_done(struct sl_db_write *w)
     struct eng_write *ew = SL_CONTAINER_OF(w, struct eng_write, w);
     struct sl_engine *e = ew->e;
     for (size_t i = 0; w->rc == 0 && i < ew->j->entries.n; i++) {
-        if (ew->j->entries.items[i].kind != SL_J_ATTEMPT_END) {
+        enum sl_jkind kind = ew->j->entries.items[i].kind;
+        if (kind != SL_J_ATTEMPT_END && kind != SL_J_ATTEMPT_PREEMPT) {
             tell(e, &ew->j->entries.items[i]);
         }
     }

@@ -444,6 +444,9 @@ static int restore_attempt(const struct sl_attempt_row *row, void *data, struct 
     ea->dir = eng_attempt_dir(x->r->e, x->r->record.id, row->id);
     sl_arena_init(&ea->arena, 0);
     sl_core_restore_attempt(&x->r->core, a);
+    if (row->way != NULL) {
+        sl_core_restore_preempted(a, row->way);
+    }
     return 0;
 }
 

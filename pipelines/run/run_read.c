@@ -171,7 +171,7 @@ int sl_attempts_load(struct sl_db *db, const char *run_id, int64_t step, sl_atte
     int rc =
         sl_db_query(db, &rows, err,
                     SL_SQL("SELECT id, step, number, state, class, reason, exit_code, signal, oom, "
-                           "identity, started_ms, ended_ms, user_us, system_us, maxrss_kb "
+                           "identity, started_ms, ended_ms, user_us, system_us, maxrss_kb, way "
                            "FROM attempt WHERE run_id = ?1 AND (?2 < 0 OR step = ?2) "
                            "ORDER BY step, number"),
                     "si", run_id, step);
@@ -193,6 +193,7 @@ int sl_attempts_load(struct sl_db *db, const char *run_id, int64_t step, sl_atte
             .user_us = sl_rows_i64(&rows, 12),
             .system_us = sl_rows_i64(&rows, 13),
             .maxrss_kb = sl_rows_i64(&rows, 14),
+            .way = sl_rows_text(&rows, 15),
         };
         rc = fn(&row, data, err);
     }

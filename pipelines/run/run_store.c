@@ -45,6 +45,7 @@ static const char *const migrations[] = {
     "ALTER TABLE run ADD COLUMN priority INTEGER NOT NULL DEFAULT 0;"
     "ALTER TABLE step ADD COLUMN timed_out INTEGER NOT NULL DEFAULT 0;"
     "CREATE INDEX run_group ON run(conc_group, created_ms) WHERE ended_ms IS NULL;",
+    "ALTER TABLE attempt ADD COLUMN way TEXT;",
 };
 const struct sl_schema sl_run_schema = {"run", migrations, (int)SL_LEN(migrations)};
 
@@ -170,6 +171,15 @@ int sl_attempt_store_start(struct sl_db *db, const struct sl_core_attempt *a, co
                "VALUES(?, ?, ?, ?, ?, ?, ?)"),
         "ssiissi", a->id, a->run->id, (int64_t)a->step, a->number,
         sl_sm_name(&sl_attempt_machine, SL_ATTEMPT_STARTED), identity, ts_ms);
+}
+
+int sl_attempt_store_preempt(struct sl_db *db, const struct sl_core_attempt *a, const char *way,
+                             struct sl_err *err)
+{
+    int rc =
+        sl_db_exec(db, err, SL_SQL("UPDATE attempt SET way = ? WHERE id = ? AND state = 'started'"),
+                   "ss", way, a->id);
+    return rc < 0 ? rc : one_row(db, "attempt", a->id, err);
 }
 
 int sl_attempt_store_end(struct sl_db *db, const struct sl_core_attempt *a,

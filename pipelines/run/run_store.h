@@ -58,6 +58,9 @@ int sl_step_store_move(struct sl_db *db, const struct sl_step_move *m, struct sl
 
 int sl_attempt_store_start(struct sl_db *db, const struct sl_core_attempt *a, const char *identity,
                            int64_t ts_ms, struct sl_err *err) SL_MUST_CHECK;
+/** It was asked to make way. */
+int sl_attempt_store_preempt(struct sl_db *db, const struct sl_core_attempt *a, const char *way,
+                             struct sl_err *err) SL_MUST_CHECK;
 int sl_attempt_store_end(struct sl_db *db, const struct sl_core_attempt *a,
                          enum sl_attempt_state to, struct sl_err *err) SL_MUST_CHECK;
 
@@ -106,6 +109,7 @@ int sl_steps_load(struct sl_db *db, const char *run_id, sl_step_row_fn fn, void 
 
 struct sl_attempt_row {
     const char *id, *reason, *class_name, *identity;
+    const char *way; /* what it was asked to make way for; NULL: it was not */
     int64_t step;
     int number;
     enum sl_attempt_state state;

@@ -28,6 +28,8 @@ void sl_sched_free(struct sl_sched *s)
     }
     sl_vec_free(&s->classes);
     sl_vec_free(&s->heap);
+    sl_vec_free(&s->yielders);
+    sl_vec_free(&s->evicted);
     sl_fifo_free(&s->decide);
     free(s);
 }
@@ -53,7 +55,7 @@ static void take(struct sl_sched *s, const struct sl_resources *want, int sign)
 
 /** Gates and deployments run inside the engine and ask for nothing but order. The pipeline's priority is
  * added to each step's. */
-static struct sl_resources wants(const struct sl_plan *plan, const struct sl_plan_step *p)
+struct sl_resources sl_sched_wants(const struct sl_plan *plan, const struct sl_plan_step *p)
 {
     struct sl_resources want = {.priority = p->spec->resources.priority};
     if (p->spec->action == SL_ACT_RUN || p->spec->action == SL_ACT_COMMAND) {
@@ -85,7 +87,7 @@ static struct class *class_of(struct sl_sched *s, const struct sl_resources *wan
 int sl_sched_check(const struct sl_sched_caps *caps, const struct sl_plan *plan, struct sl_err *err)
 {
     for (uint32_t i = 0; i < plan->n_steps; i++) {
-        const struct sl_resources want = wants(plan, &plan->steps[i]);
+        const struct sl_resources want = sl_sched_wants(plan, &plan->steps[i]);
         const char *key = plan->steps[i].key;
         if (want.cpu_milli > caps->cpu_milli) {
             return sl_err_set(err, SL_EINVAL, "step '%s' asks for %g CPUs; this machine has %g",
@@ -163,6 +165,7 @@ void sl_sched_remove_run(struct sl_sched *s, struct sl_sched_run *r)
         sl_fifo_forget(&s->classes.items[i].ahead, r);
     }
     sl_heap_forget(s, r);
+    sl_sched_forget_evictions(s, r);
     for (size_t i = 0; i < r->plan->spec->n_steps; i++) {
         sl_fifo_free(&r->groups[i].line);
     }
@@ -205,7 +208,7 @@ static void line_up(struct sl_sched_run *r, uint32_t step)
     }
     r->active += st->in_run ? 0 : 1;
     st->in_run = true;
-    const struct sl_resources want = wants(r->plan, p);
+    const struct sl_resources want = sl_sched_wants(r->plan, p);
     sl_fifo_push(&class_of(r->s, &want)->line, stamp(r, step));
 }
 
@@ -243,8 +246,9 @@ static void let_go(struct sl_sched_run *r, uint32_t step)
     const struct sl_plan_step *p = &r->plan->steps[step];
     struct group *g = &r->groups[p->group];
     if (st->place == AT_HOLDING) {
-        const struct sl_resources want = wants(r->plan, p);
+        const struct sl_resources want = sl_sched_wants(r->plan, p);
         take(r->s, &want, -1);
+        sl_sched_note_let_go(r->s, r, step);
         st->place = AT_DECIDING;
     }
     if (st->in_run) {
@@ -274,13 +278,13 @@ static bool first_of(struct class *c, struct fifo *line, struct item *ret)
     return false;
 }
 
-static bool head_of(struct class *c, struct item *ret)
+bool sl_sched_head_of(struct class *c, struct item *ret)
 {
     return first_of(c, &c->ahead, ret) || first_of(c, &c->line, ret);
 }
 
-static bool comes_first(const struct class *a, const struct item *a_head, const struct class *b,
-                        const struct item *b_head)
+bool sl_sched_comes_first(const struct class *a, const struct item *a_head, const struct class *b,
+                          const struct item *b_head)
 {
     return a->want.priority != b->want.priority ? a->want.priority > b->want.priority
                                                 : a_head->seq < b_head->seq;
@@ -297,22 +301,22 @@ static struct class *pick_class(struct sl_sched *s, struct item *ret_head)
     for (size_t i = 0; i < s->classes.n; i++) {
         struct class *c = &s->classes.items[i];
         struct item head;
-        if (!head_of(c, &head)) {
+        if (!sl_sched_head_of(c, &head)) {
             continue;
         }
         bool fits = sl_sched_fits(s, &c->want);
-        if (fits && (best == NULL || comes_first(c, &head, best, &best_head))) {
+        if (fits && (best == NULL || sl_sched_comes_first(c, &head, best, &best_head))) {
             best = c;
             best_head = head;
         }
         if (!fits && c->bypassed >= SL_SCHED_BYPASS_MAX &&
-            (starved == NULL || comes_first(c, &head, starved, &starved_head))) {
+            (starved == NULL || sl_sched_comes_first(c, &head, starved, &starved_head))) {
             starved = c;
             starved_head = head;
         }
     }
     if (best == NULL ||
-        (starved != NULL && comes_first(starved, &starved_head, best, &best_head))) {
+        (starved != NULL && sl_sched_comes_first(starved, &starved_head, best, &best_head))) {
         return NULL;
     }
     *ret_head = best_head;
@@ -326,7 +330,7 @@ static void count_bypass(struct sl_sched *s, const struct class *picked,
         struct class *c = &s->classes.items[i];
         struct item head;
         bool waits = sl_fifo_peek(&c->ahead, &head) || sl_fifo_peek(&c->line, &head);
-        if (c != picked && waits && comes_first(c, &head, picked, picked_head)) {
+        if (c != picked && waits && sl_sched_comes_first(c, &head, picked, picked_head)) {
             c->bypassed++;
         }
     }
@@ -351,7 +355,7 @@ static bool pick_ahead(struct sl_sched *s, struct item *ret)
         struct class *c = &s->classes.items[i];
         struct item head;
         if (first_of(c, &c->line, &head) && preparable(&head) &&
-            (best == NULL || comes_first(c, &head, best, ret))) {
+            (best == NULL || sl_sched_comes_first(c, &head, best, ret))) {
             best = c;
             *ret = head;
         }
@@ -366,18 +370,28 @@ static bool pick_ahead(struct sl_sched *s, struct item *ret)
     return true;
 }
 
+static struct sl_sched_item picked(enum sl_sched_pick kind, const struct item *item)
+{
+    return (struct sl_sched_item){
+        .kind = kind, .run = item->run, .run_data = item->run->data, .step = item->step};
+}
+
 struct sl_sched_item sl_sched_next(struct sl_sched *s)
 {
     struct item item;
     while (sl_fifo_pop(&s->decide, &item)) {
         if (valid(&item, AT_TO_DECIDE)) {
             item.run->steps[item.step].place = AT_DECIDING;
-            return (struct sl_sched_item){SL_PICK_DECIDE, item.run, item.run->data, item.step};
+            return picked(SL_PICK_DECIDE, &item);
         }
     }
     struct class *c = pick_class(s, &item);
+    struct sl_sched_item evicted;
+    if (sl_sched_evict(s, c, &evicted)) {
+        return evicted;
+    }
     if (c == NULL && pick_ahead(s, &item)) {
-        return (struct sl_sched_item){SL_PICK_PREPARE, item.run, item.run->data, item.step};
+        return picked(SL_PICK_PREPARE, &item);
     }
     if (c == NULL) {
         return (struct sl_sched_item){.kind = SL_PICK_NONE};
@@ -388,7 +402,8 @@ struct sl_sched_item sl_sched_next(struct sl_sched *s)
     no_longer_ahead(item.run, item.step);
     take(s, &c->want, 1);
     item.run->steps[item.step].place = AT_HOLDING;
-    return (struct sl_sched_item){SL_PICK_START, item.run, item.run->data, item.step};
+    sl_sched_note_holding(s, item.run, item.step);
+    return picked(SL_PICK_START, &item);
 }
 
 /* ---- answers -------------------------------------------------------------------------------------- */
@@ -487,11 +502,12 @@ void sl_sched_restore_running(struct sl_sched *s, struct sl_sched_run *r, uint32
 {
     struct step *st = &r->steps[step];
     const struct sl_plan_step *p = &r->plan->steps[step];
-    const struct sl_resources want = wants(r->plan, p);
+    const struct sl_resources want = sl_sched_wants(r->plan, p);
     SL_ASSERT(st->place != AT_ENDED && st->place != AT_HOLDING);
     take(s, &want, 1); /* it runs already, whatever the caps are now */
     st->place = AT_HOLDING;
     st->in_group = st->in_run = true;
+    sl_sched_note_holding(s, r, step);
     r->groups[p->group].active++;
     r->active++;
 }

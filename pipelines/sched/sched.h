@@ -47,13 +47,17 @@ enum sl_sched_pick {
     SL_PICK_DECIDE, /* needs ended: evaluate condition and cache; answer with run, or ended */
     SL_PICK_PREPARE, /* it is among the next to start: may be made ready; its START follows, or DECIDE when
                         its group fails; answer with nothing, ended or later() */
-    SL_PICK_START /* resources are reserved for it; answer with ended or later() */
+    SL_PICK_START, /* resources are reserved for it; answer with ended or later() */
+    SL_PICK_PREEMPT /* it holds resources, and shall give them up for `by`, which is of higher priority and
+                       cannot start otherwise; answer with ended or later(), when it has stopped */
 };
 struct sl_sched_item {
     enum sl_sched_pick kind;
     struct sl_sched_run *run;
     void *run_data;
     uint32_t step;
+    void *by_data; /* PREEMPT: the run and step that it makes way for */
+    uint32_t by_step;
 };
 /** The next thing to do, in order of priority then FIFO; SL_PICK_NONE when nothing can be done now. */
 struct sl_sched_item sl_sched_next(struct sl_sched *s);
@@ -72,6 +76,8 @@ void sl_sched_later(struct sl_sched *s, struct sl_sched_run *r, uint32_t step,
                     int64_t not_before_ms);
 /** Restoring after a restart: the step holds resources and is running / has ended already. */
 void sl_sched_restore_running(struct sl_sched *s, struct sl_sched_run *r, uint32_t step);
+/** ... and was asked to make way before. After restore_running. */
+void sl_sched_restore_leaving(struct sl_sched *s, struct sl_sched_run *r, uint32_t step);
 void sl_sched_restore_ended(struct sl_sched *s, struct sl_sched_run *r, uint32_t step, bool failed);
 /** Moves backoffs that are due into the queue; *ret_next_ms: when to call again, or -1. */
 void sl_sched_tick(struct sl_sched *s, int64_t now_ms, int64_t *ret_next_ms);

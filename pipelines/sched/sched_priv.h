@@ -43,6 +43,7 @@ struct step {
     uint8_t place;
     bool in_group, in_run; /* counted against max_parallel, against the run's limit */
     bool may_prepare, ahead;
+    bool leaving; /* holds, and was asked to make way */
     uint32_t needs_left;
     uint64_t seq; /* of its valid queue entry: others are stale */
 };
@@ -80,6 +81,10 @@ struct sl_sched {
     SL_VEC(struct class) classes;
     SL_VEC(struct later) heap; /* by at_ms, then seq */
     struct sl_sched_run *runs;
+    SL_VEC(struct item) yielders; /* hold, and may be asked to make way; oldest first */
+    SL_VEC(struct item) evicted;  /* asked, not handed out yet */
+    struct item evicted_for;
+    int n_leaving;
 };
 
 #define SL_SCHED_BYPASS_MAX 64 /* then the machine is kept free for the head that does not fit */
@@ -94,6 +99,20 @@ void sl_fifo_forget(struct fifo *f, const struct sl_sched_run *r);
 void sl_heap_push(struct sl_sched *s, struct later later);
 void sl_heap_pop(struct sl_sched *s);
 void sl_heap_forget(struct sl_sched *s, const struct sl_sched_run *r);
+
+/** What the step asks for, the pipeline's priority added. */
+struct sl_resources sl_sched_wants(const struct sl_plan *plan, const struct sl_plan_step *p);
+/** The step of a class that starts next; false when none waits. */
+bool sl_sched_head_of(struct class *c, struct item *ret);
+bool sl_sched_comes_first(const struct class *a, const struct item *a_head, const struct class *b,
+                          const struct item *b_head);
+
+/* preempt.c */
+void sl_sched_note_holding(struct sl_sched *s, struct sl_sched_run *r, uint32_t step);
+void sl_sched_note_let_go(struct sl_sched *s, struct sl_sched_run *r, uint32_t step);
+/** A step that shall make way for one that waits before `best` (the class that could start now, or NULL). */
+bool sl_sched_evict(struct sl_sched *s, const struct class *best, struct sl_sched_item *ret);
+void sl_sched_forget_evictions(struct sl_sched *s, const struct sl_sched_run *r);
 
 bool sl_sched_fits(const struct sl_sched *s, const struct sl_resources *want);
 

@@ -32,6 +32,9 @@ static void why_wanted(const struct sl_sched *s, const struct sl_sched_run *r, u
                       p->spec->id);
     } else if (!r->steps[step].in_run) {
         sl_buf_printf(out, "concurrency limit %d of the run", r->plan->spec->concurrency_limit);
+    } else if (s->n_leaving > 0 && s->evicted_for.run == r && s->evicted_for.step == step) {
+        sl_buf_printf(out, "waiting for %d running step%s of lower priority to make way",
+                      s->n_leaving, s->n_leaving > 1 ? "s" : "");
     } else if (want->gpu_count > s->caps.gpu_count - s->gpu_used) {
         sl_buf_printf(out, "waiting for %d GPUs: %d of %d free", want->gpu_count,
                       s->caps.gpu_count - s->gpu_used, s->caps.gpu_count);

@@ -141,8 +141,13 @@ static void write_process(struct gen *g, struct sim_group *s, uint32_t at)
     if (s->hurried) {
         sl_buf_printf(&g->out, "    queue_timeout: %ums\n", 1 + sim_below(&g->rng, 8000));
     }
-    sl_buf_printf(&g->out, "    resources: {cpu: %s}\n",
-                  (const char *[]){"0.5", "1", "2", "3500m"}[sim_below(&g->rng, 4)]);
+    s->priority = 5 * (int)sim_below(&g->rng, 4);
+    s->yields = sim_one_in(&g->rng, 2);
+    if (s->yields) {
+        sl_buf_puts(&g->out, "    checkpoint: true\n");
+    }
+    sl_buf_printf(&g->out, "    resources: {cpu: %s, priority: %d}\n",
+                  (const char *[]){"0.5", "1", "2", "3500m"}[sim_below(&g->rng, 4)], s->priority);
 }
 
 static bool write_gate(struct gen *g, struct sim_group *s, uint32_t at)

@@ -150,11 +150,12 @@ static void io_go(void *data, struct sl_core_attempt *a)
 {
     struct sim *w = data;
     struct sim_proc *p = a->host;
-    sim_trace(w, "go run %u %s attempt %d", p->run, sim_key(w, p->step), p->number);
+    sim_trace(w, "go run %u %s attempt %d: execution %d", p->run, sim_key(w, p->step), p->number,
+              sim_execution(w, p));
     sim_check_go(w, p);
     p->went = true;
     p->phase = PROC_RUNNING;
-    int k = p->number - 1 - sim_never_started(w, p->run, p->step);
+    int k = sim_execution(w, p);
     struct sl_outcome fate = sim_fate(w, p->run, p->step, k);
     p->out = fate;
     if (p->action) { /* inside the engine: dies and is judged again with it */
@@ -173,6 +174,7 @@ static void io_discard(void *data, struct sl_core_attempt *a)
     SIM_CHECK(w, !a->ahead || !p->stored, "an attempt that was made ready ahead is recorded");
     w->counts.dropped += a->ahead ? 1 : 0;
     p->phase = PROC_GONE;
+    p->made_way = a->preempted;
     p->out = (struct sl_outcome){.fail = SL_FAIL_CANCELLED};
 }
 
@@ -184,7 +186,7 @@ static void io_adopt(void *data, struct sl_core_attempt *a)
     SIM_CHECK(w, p->stored && p->stored_state == SL_ATTEMPT_STARTED, "adopts what is not running");
     w->counts.adopted++;
     if (p->action) {
-        int k = p->number - 1 - sim_never_started(w, p->run, p->step);
+        int k = sim_execution(w, p);
         p->out = sim_fate(w, p->run, p->step, k);
         p->phase = PROC_RUNNING;
         p->went = true;
@@ -200,13 +202,14 @@ static void io_cancel(void *data, struct sl_core_attempt *a)
     struct sim_proc *p = a->host;
     sim_trace(w, "cancel run %u %s attempt %d", p->run, sim_key(w, p->step), p->number);
     bool stopped = sim_group_failed(w, p->run, p->step);
-    SIM_CHECK(w, stopped || w->runs[p->run].state == SL_RUN_CANCELLING,
+    SIM_CHECK(w, stopped || p->way || w->runs[p->run].state == SL_RUN_CANCELLING,
               "cancelled before the request is durable");
     w->counts.stopped += stopped ? 1 : 0;
     if (p->phase != PROC_RUNNING || sim_one_in(&w->rng, 4)) {
         return; /* over, or it ends by itself before it is killed */
     }
     p->asked_to_stop = true;
+    p->made_way = a->preempted;
     p->out = (struct sl_outcome){.fail = SL_FAIL_CANCELLED};
     if (!p->action) {
         sim_push(w, (struct sim_event){.kind = EV_PROC_END, .proc = p}, 100);

@@ -48,6 +48,7 @@ int main(int argc, char **argv)
         sum.votes += c.votes;
         sum.replaced += c.replaced;
         sum.late += c.late;
+        sum.preempted += c.preempted;
     }
     (void)printf("sim: %llu seeds, %llu crashes, %llu faults injected, 0 violations\n",
                  (unsigned long long)n, (unsigned long long)sum.crashes,
@@ -58,8 +59,9 @@ int main(int argc, char **argv)
     (void)printf("sim: %llu made ready ahead, %llu of them given up, %llu stopped by fail_fast\n",
                  (unsigned long long)sum.ahead, (unsigned long long)sum.dropped,
                  (unsigned long long)sum.stopped);
-    (void)printf("sim: %llu votes, %llu runs replaced, %llu steps that waited too long\n",
+    (void)printf("sim: %llu votes, %llu runs replaced, %llu steps that waited too long, "
+                 "%llu attempts that made way\n",
                  (unsigned long long)sum.votes, (unsigned long long)sum.replaced,
-                 (unsigned long long)sum.late);
+                 (unsigned long long)sum.late, (unsigned long long)sum.preempted);
     return n > 0 ? 0 : 2;
 }

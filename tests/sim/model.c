@@ -164,7 +164,8 @@ static int executed(const struct sim *w, const struct sim_run *r, uint32_t step)
     for (size_t i = 0; i < w->procs.n; i++) {
         const struct sim_proc *p = w->procs.items[i];
         n += p->run == r->index && p->step == step && p->stored &&
-             (p->stored_out.ok || p->stored_out.fail != SL_FAIL_NEVER_STARTED);
+             (p->stored_out.ok || (p->stored_out.fail != SL_FAIL_NEVER_STARTED &&
+                                   p->stored_out.fail != SL_FAIL_PREEMPTED));
     }
     return n;
 }

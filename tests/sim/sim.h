@@ -56,6 +56,8 @@ struct sim_group {
     bool external, cacheable, fail_fast, gate, is_finally, has_model, plain, notify;
     bool approval, times_out, yes_in_time; /* times_out: asked for so long only; then yes or no */
     bool hurried;                          /* has a queue_timeout */
+    bool yields;                           /* keeps a checkpoint: may be preempted */
+    int priority;
 };
 
 struct sim_pipeline {
@@ -84,6 +86,7 @@ struct sim_proc {
     int number;
     enum sim_proc_phase phase;
     bool action, went, committed, asked_to_stop;
+    bool way, made_way;    /* was asked to make way, durably; and was stopped for that */
     struct sl_outcome out; /* the truth about its end, from PROC_EXITED on */
     /* the store */
     bool stored;
@@ -163,7 +166,7 @@ struct sim_batch {
 
 struct sim_counts {
     uint64_t crashes, faults, events, attempts, adopted, cached, parked, ahead, dropped, stopped,
-        votes, replaced, late;
+        votes, replaced, late, preempted;
 };
 
 struct sim {
@@ -211,6 +214,8 @@ struct sim_proc *sim_proc_find(struct sim *w, const char *id);
 /** A sibling's failure that stops the step (fail_fast) is durable. */
 bool sim_group_failed(const struct sim *w, uint32_t run, uint32_t step);
 int sim_never_started(const struct sim *w, uint32_t run, uint32_t step);
+/** Which execution of its step an attempt is, from 0: those before it that count. */
+int sim_execution(const struct sim *w, const struct sim_proc *p);
 
 extern const struct sl_core_io sim_io;
 /** Judges a step as the engine does: condition, key, cache. */

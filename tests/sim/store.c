@@ -132,7 +132,9 @@ static void apply_end(struct sim *w, const struct sl_jentry *e)
     check_move(w, &sl_attempt_machine, e, (int)p->stored_state);
     const struct sl_outcome *o = &e->att->outcome;
     bool late = o->fail == SL_FAIL_TIMEOUT && !p->went && p->phase == PROC_GONE;
-    SIM_CHECK(w, o->ok == p->out.ok && (o->ok || late || o->fail == p->out.fail),
+    bool made_way = o->fail == SL_FAIL_PREEMPTED && p->made_way && (p->way || !p->went);
+    w->counts.preempted += made_way ? 1 : 0;
+    SIM_CHECK(w, o->ok == p->out.ok && (o->ok || late || made_way || o->fail == p->out.fail),
               "attempt %d of %s is stored as %s, but it was %s", p->number, sim_key(w, e->step),
               o->ok ? "ok" : sl_fail_class_names[o->fail],
               p->out.ok ? "ok" : sl_fail_class_names[p->out.fail]);
@@ -141,12 +143,26 @@ static void apply_end(struct sim *w, const struct sl_jentry *e)
     p->stored_end = e->ts_ms;
 }
 
+static void apply_preempt(struct sim *w, const struct sl_jentry *e)
+{
+    struct sim_proc *p = e->att->host;
+    const struct sim_group *g = &w->pipeline.groups[w->pipeline.plan->steps[e->step].group];
+    SIM_CHECK(w,
+              p->stored && p->stored_state == SL_ATTEMPT_STARTED &&
+                  (p->went || p->phase == PROC_EXITED),
+              "%s is to make way, and does not run", sim_key(w, e->step));
+    SIM_CHECK(w, g->yields && !g->external && !g->is_finally, "%s must not be preempted",
+              sim_key(w, e->step));
+    p->way = true;
+}
+
 void sim_store_apply(struct sim *w, const struct sl_journal *j)
 {
     for (size_t i = 0; i < j->entries.n; i++) {
         const struct sl_jentry *e = &j->entries.items[i];
-        static const struct sl_sm_table *const tables[] = {
-            &sl_run_machine, &sl_step_machine, &sl_attempt_machine, &sl_attempt_machine};
+        static const struct sl_sm_table *const tables[] = {&sl_run_machine, &sl_step_machine,
+                                                           &sl_attempt_machine, &sl_attempt_machine,
+                                                           &sl_attempt_machine};
         sim_trace(w, "durable run %u %s %s -> %s %s", run_of(e)->index,
                   e->kind == SL_J_RUN ? "" : sim_key(w, e->step),
                   sl_sm_name(tables[e->kind], e->from), sl_sm_name(tables[e->kind], e->to),
@@ -156,6 +172,7 @@ void sim_store_apply(struct sim *w, const struct sl_journal *j)
         case SL_J_STEP: apply_step(w, e); break;
         case SL_J_ATTEMPT_START: apply_start(w, e); break;
         case SL_J_ATTEMPT_END: apply_end(w, e); break;
+        case SL_J_ATTEMPT_PREEMPT: apply_preempt(w, e); break;
         }
     }
 }

@@ -69,6 +69,16 @@ int sim_never_started(const struct sim *w, uint32_t run, uint32_t step)
     return n;
 }
 
+int sim_execution(const struct sim *w, const struct sim_proc *p)
+{
+    int n = p->number - 1 - sim_never_started(w, p->run, p->step);
+    for (size_t i = 0; i < w->procs.n; i++) {
+        const struct sim_proc *q = w->procs.items[i];
+        n -= q->run == p->run && q->step == p->step && q->made_way ? 1 : 0;
+    }
+    return n;
+}
+
 /* ---- the engine's life ---------------------------------------------------------------------------- */
 
 static struct sl_core_run *core_run(struct sim_run *r, const struct sim *w)
@@ -132,10 +142,12 @@ static void lose_processes(struct sim *w)
         struct sim_proc *p = w->procs.items[i];
         p->a = NULL;
         p->exit_told = false;
+        p->made_way = p->made_way && p->stored; /* else its number is given anew */
         bool discarded =
             p->phase == PROC_GONE && p->stored && p->stored_state == SL_ATTEMPT_STARTED;
         if ((p->phase == PROC_BLOCKED || discarded) && !p->action) { /* its GO can never come */
             p->phase = PROC_EXITED;
+            p->made_way = false;
             p->out = (struct sl_outcome){.fail = SL_FAIL_NEVER_STARTED};
         }
     }
@@ -211,6 +223,9 @@ static void restore_attempts(struct sim *w, struct sim_run *r)
         a->host = p;
         p->a = a;
         sl_core_restore_attempt(r->core, a);
+        if (p->way) {
+            sl_core_restore_preempted(a, "made way");
+        }
     }
 }
 
@@ -262,7 +277,7 @@ static void on_decided(struct sim *w, struct sim_event *e)
 static void on_started(struct sim *w, struct sim_proc *p)
 {
     struct sl_err err = SL_ERR_INIT;
-    int k = p->number - 1 - sim_never_started(w, p->run, p->step);
+    int k = sim_execution(w, p);
     struct sl_outcome fate = sim_fate(w, p->run, p->step, k);
     if (fate.ok || fate.fail != SL_FAIL_INFRA) {
         sl_core_started(p->a, 0, NULL);
