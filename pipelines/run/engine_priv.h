@@ -14,6 +14,7 @@
  *   engine_sandbox.c isolation of steps
  *   engine_approval.c steps that ask people
  *   engine_limits.c limits of groups of runs
+ *   fanout.c        arrays that fan-outs are made of
  *   engine_notify.c messages to people
  *   engine_secret.c secrets of steps
  *   engine_leak.c   nothing that is stored holds one

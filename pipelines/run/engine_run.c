@@ -12,6 +12,7 @@
 #include "core/bus/bus.h"
 #include "core/lineage/lineage.h"
 #include "pipelines/run/admit_store.h"
+#include "pipelines/run/plan_store.h"
 #include "pipelines/run/submission.h"
 
 struct eng_run *eng_run_of(struct sl_core_run *r)
@@ -193,7 +194,7 @@ static int fill_record(struct eng_run *r, const json_t *q, struct sl_err *err)
     json_t *texts = json_pack("{s:O, s:O}", "main", json_object_get(q, "main"), "files",
                               json_object_get(q, "files"));
     int rc = put_json(e, texts, &rec->spec, err);
-    return rc < 0 ? rc : put_json(e, sl_plan_json(r->core.plan), &rec->plan, err);
+    return rc < 0 ? rc : sl_plan_store(e->ws->blobs, r->core.plan, &rec->plan, err);
 }
 
 static int edge(struct sl_db *db, const struct eng_run *r, struct sl_lineage_ref to,
