@@ -206,12 +206,15 @@ struct verify {
     char scratch[64];
 };
 
+/* A source that cannot be asked now is no loss; one that changed is. */
 static void finding(struct verify *v, const char *what, const struct sl_err *why)
 {
+    bool severe = why->code == SL_ECORRUPT;
     char text[700];
-    (void)snprintf(text, sizeof(text), "reference %.80s: %s", what, why->msg);
+    (void)snprintf(text, sizeof(text), "version %.12s: %s%s", what,
+                   severe ? "" : "cannot be checked: ", why->msg);
     if (v->fn != NULL) {
-        v->fn(text, true, v->data);
+        v->fn(text, severe, v->data);
     }
 }
 

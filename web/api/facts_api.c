@@ -7,6 +7,7 @@
 #include "core/audit/audit.h"
 #include "core/lineage/lineage.h"
 #include "pipelines/deploy/deploy.h"
+#include "pipelines/run/data_source.h"
 #include "registry/index.h"
 #include "web/api/api_priv.h"
 
@@ -306,6 +307,10 @@ int sl_api_fsck(struct sl_api_ctx *ctx, const json_t *args, json_t **ret, struct
         rc = rc < 0 ? rc : sl_ws_projects(ctx->ws->fd, index_project, ctx->ws, err);
     }
     rc = rc < 0 ? rc : sl_ws_projects(ctx->ws->fd, check_project, &c, err);
+    if (rc == 0 && c.deep) { /* bytes that stay at their sources */
+        c.project = "references";
+        rc = sl_ws_references_verify(ctx->ws->path, ctx->ws->blobs, keep_finding, &c, err);
+    }
     if (rc == 0 && sl_db_check_integrity(ctx->db, &bad) < 0) {
         c.project = "database";
         keep_finding(bad.msg, true, &c);
