@@ -5,6 +5,7 @@
 #include "pipelines/run/engine_priv.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 #define STEP_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -73,9 +74,9 @@ static void set_sluice(struct env_list *l, const struct eng_attempt *ea, const s
     set(l, "SLUICE_ATTEMPT_ID", ea->a->id);
     set_path(l, "SLUICE_METRICS", ea, "metrics.jsonl");
     set_path(l, "SLUICE_PARAMS", ea, "params.json");
-    set(l, "SLUICE_CHECKPOINT",
-        sl_arena_printf(l->a, "%s/runs/%s/checkpoint-%u", r->e->ws->path, r->record.id,
-                        ea->a->step));
+    _cleanup_(free)
+    char *checkpoint = eng_checkpoint_dir(r, ea->a->step);
+    set(l, "SLUICE_CHECKPOINT", checkpoint);
     for (size_t i = 0; i < p->spec->n_outputs; i++) {
         const struct sl_output *o = &p->spec->outputs[i];
         set_path(l, sl_arena_printf(l->a, "SLUICE_OUT_%s", o->name), ea,

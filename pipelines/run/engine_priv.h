@@ -13,6 +13,7 @@
  *   engine_action.c gate, deploy, rollback
  *   engine_sandbox.c isolation of steps
  *   engine_approval.c steps that ask people
+ *   engine_checkpoint.c what a step keeps across attempts
  *   engine_limits.c limits of groups of runs
  *   fanout.c        arrays that fan-outs are made of
  *   engine_notify.c messages to people
@@ -169,6 +170,13 @@ bool ea_called_off(const struct eng_attempt *ea);
  * nothing stays.
  */
 void eng_tidy(struct eng_attempt *ea);
+
+/** Checkpoints: no code lies where one is linked (-SL_EINVAL naming step and file); its directory, which the
+ * caller frees; linking it into an attempt's work directory. Thread: lane. */
+int eng_check_checkpoints(const struct eng_run *r, struct sl_err *err) SL_MUST_CHECK;
+char *eng_checkpoint_dir(const struct eng_run *r, uint32_t step);
+int eng_checkpoint_link(const struct eng_attempt *ea, int attempt_fd, struct sl_err *err)
+    SL_MUST_CHECK;
 
 /** Limits of groups of runs. */
 int eng_limits_load(struct sl_engine *e, struct sl_err *err) SL_MUST_CHECK;

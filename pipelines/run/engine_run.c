@@ -307,6 +307,7 @@ static void submit_fn(struct sl_work *work)
     s->rc = s->rc < 0 ? s->rc : eng_check_secrets(r, &s->err);
     s->rc = s->rc < 0 ? s->rc : eng_check_sandbox(r, &s->err);
     s->rc = s->rc < 0 ? s->rc : eng_check_channels(r, &s->err);
+    s->rc = s->rc < 0 ? s->rc : eng_check_checkpoints(r, &s->err);
     s->rc = s->rc < 0 ? s->rc : eng_envs_resolve(r, &s->err);
     s->rc = s->rc < 0 ? s->rc : fill_record(r, q, &s->err);
     s->rc = s->rc < 0 ? s->rc : sl_ws_write(sub->e->ws, insert_run, r, &s->err);

@@ -133,6 +133,7 @@ static int prepare(struct eng_attempt *ea, const struct eng_bound *b, struct sl_
     const struct sl_manifest *code = eng_run_code(ea->run, ea->a->step);
     int rc = make_dirs(ea, b, &fd, err);
     rc = rc < 0 ? rc : sl_manifest_materialise(ea->run->e->ws->blobs, code, fd, "work", NULL, err);
+    rc = rc < 0 ? rc : eng_checkpoint_link(ea, fd, err);
     rc = rc < 0 ? rc : put_inputs(ea, b, fd, err);
     rc = rc < 0 ? rc : eng_env_prepare(ea, b, fd, err);
     rc = rc < 0 ? rc : eng_sandbox_prepare(ea, fd, err);

@@ -234,7 +234,7 @@ static const struct key step_keys[] = {
     {"approval", &sl_spec_approval, KEY_CHOICE, "Wait for people", NULL},
     {"cache", &sl_spec_cache, 0, "Reuse results of equal steps (default auto)", NULL},
     {"checkpoint", &checkpoint, 0, "State is kept across attempts; the step may be preempted",
-     "checkpoints are not kept yet"},
+     NULL},
     {"code", &paths, 0, "Files of the repository that the step uses (default all)", NULL},
     {"command", &sl_spec_argv, KEY_CHOICE, "Run a program, no shell", NULL},
     {"concurrency", &sl_spec_any, 0, "Concurrency group", "concurrency groups are not built yet"},
