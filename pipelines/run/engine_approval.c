@@ -214,9 +214,18 @@ int eng_approval_decide(struct eng_run *r, uint32_t step, const struct eng_bound
     int rc = s->candidate != NULL ? take_candidate(&b->step.candidate, &a, bound, err)
                                   : find_candidate(r, step, db, &a, bound, err);
     rc = rc < 0 ? rc : find_targets(r, step, &a, &bound->targets, err);
-    rc = rc < 0 ? rc : sl_ws_write(r->e->ws, ask_tx, &x, err);
-    if (rc == 0) {
-        tell(s, &x.status, d);
+    bool live = false;
+    rc = rc < 0 ? rc : sl_run_live_as_approved(db, bound, &live, err);
+    if (rc == 0 && live) {
+        d->kind = SL_DECIDE_DONE;
+        d->unchanged = true;
+        snprintf(d->reason, sizeof(d->reason), "%.150s@v%lld is live there already, as approved",
+                 bound->entity, (long long)bound->number);
+    } else if (rc == 0) {
+        rc = sl_ws_write(r->e->ws, ask_tx, &x, err);
+        if (rc == 0) {
+            tell(s, &x.status, d);
+        }
     }
     sl_arena_release(&a);
     return rc;

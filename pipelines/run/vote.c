@@ -50,6 +50,42 @@ const char *sl_run_code_author(const struct sl_run_record *r, struct sl_arena *a
     return sl_arena_strdup(a, sl_json_str(facts, "code_author", ""));
 }
 
+static int live_on(struct sl_db *db, const char *target, const struct sl_approval_bound *b,
+                   bool *ret, struct sl_err *err)
+{
+    char candidate[SL_DIGEST_HEX + 8], pipeline[SL_DIGEST_HEX + 8], code[SL_DIGEST_HEX + 8];
+    char hex[SL_DIGEST_HEX + 1];
+    int64_t n = 0;
+    (void)snprintf(candidate, sizeof(candidate), "sha256:%s", sl_digest_hex(&b->candidate, hex));
+    (void)snprintf(pipeline, sizeof(pipeline), "sha256:%s", sl_digest_hex(&b->pipeline, hex));
+    (void)snprintf(code, sizeof(code), "sha256:%s", sl_digest_hex(&b->code, hex));
+    int rc = sl_db_get_i64(db, &n, err,
+                           SL_SQL("SELECT count(*) FROM target t JOIN deployment d ON d.id ="
+                                  " t.live_id JOIN approval_request a ON a.id = d.approval_id"
+                                  " WHERE t.name = ? AND d.entity = ? AND d.digest = ? AND"
+                                  " a.pipeline = ? AND a.code = ? AND a.state = 'approved'"),
+                           "sssss", target, b->entity, (const char *)candidate,
+                           (const char *)pipeline, (const char *)code);
+    *ret = rc == 0 && n > 0;
+    return rc;
+}
+
+int sl_run_live_as_approved(struct sl_db *db, const struct sl_approval_bound *bound, bool *ret,
+                            struct sl_err *err)
+{
+    bool live = bound->entity != NULL && bound->targets[0] != '\0';
+    int rc = 0;
+    for (const char *p = bound->targets; rc == 0 && live && *p != '\0'; p += strspn(p, " ")) {
+        size_t len = strcspn(p, " ");
+        _cleanup_(free)
+        char *target = sl_strndup(p, len);
+        rc = live_on(db, target, bound, &live, err);
+        p += len;
+    }
+    *ret = rc == 0 && live;
+    return rc;
+}
+
 /* ---- voting --------------------------------------------------------------------------------------- */
 
 struct voting {

@@ -43,6 +43,11 @@ struct sl_run_voted {
 int sl_run_vote(struct sl_workspace *ws, const struct sl_run_vote *v, struct sl_run_voted *ret,
                 struct sl_err *err) SL_MUST_CHECK;
 
+/** Every target of `bound` already has exactly the candidate live, deployed under an approval that was given to
+ * the same pipeline and code: nothing would change, so nobody needs to be asked. */
+int sl_run_live_as_approved(struct sl_db *db, const struct sl_approval_bound *bound, bool *ret,
+                            struct sl_err *err) SL_MUST_CHECK;
+
 /** What was decided about a step whose effect may have happened. */
 struct sl_run_decided {
     enum { SL_DECIDED_NOT, SL_DECIDED_HAPPENED, SL_DECIDED_NOT_HAPPENED } what;
