@@ -8,6 +8,7 @@
  *   engine_start.c  attempt directory, start, go, adopt, cancel through the runner
  *   engine_env.c    the environment of a step
  *   engine_gpu.c    leases of GPUs
+ *   engine_sweep.c  attempt directories that an engine left before it recorded them
  *   engine_runtime.c environments: made by their steps, used by others
  *   engine_collect.c outputs, metrics and evaluations of an ended attempt
  *   engine_action.c gate, deploy, rollback
@@ -108,6 +109,8 @@ json_t *eng_sandbox_policy_json(const struct eng_run *r);
 void eng_sandbox_policy_restore(struct eng_run *r, const json_t *policy);
 /** Adds a shut-in step's isolation to its cache record. */
 void eng_sandbox_key(const struct eng_run *r, uint32_t step, json_t *record, struct sl_digest *key);
+/** Removes attempt directories of a restored run that were never recorded. Blocks: files. */
+void eng_sweep_unrecorded(const struct eng_run *r, struct sl_db *db);
 /** Takes up every unfinished run. Before the loop runs. */
 int eng_restore_all(struct sl_engine *e, struct sl_err *err) SL_MUST_CHECK;
 

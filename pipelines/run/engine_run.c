@@ -476,6 +476,7 @@ static int restore_run(struct sl_engine *e, struct sl_db *db, const char *run_id
         rc = rc < 0 ? rc : sl_steps_load(db, run_id, restore_step, &x, err);
         rc = rc < 0 ? rc : sl_attempts_load(db, run_id, -1, restore_attempt, &x, err);
         if (rc == 0) {
+            eng_sweep_unrecorded(r, db);
             sl_core_restore_go(&r->core);
         }
     }

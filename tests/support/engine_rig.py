@@ -240,6 +240,9 @@ class Place:
                 found.append(f"attempt {attempt} of {key} is still {state}")
             if attempt not in executed and key not in ("gate", "deploy") and failure != "never_started":
                 found.append(f"attempt {attempt} of {key} is {state} {failure} but never ran")
+        for directory in glob.glob(f"{self.data}/runs/*/{'[0-9a-f]' * 32}"):
+            if os.path.basename(directory) not in rows:
+                found.append(f"{directory} is left of an attempt that is not recorded")
         return found
 
     def log_problems(self, run, attempt, key):
