@@ -51,4 +51,28 @@ assert bad["auc"] < 0.6, bad
 n = sum(1 for name in ("train", "heldout") for _ in csv.DictReader(open(f"{work}/{name}/rows.csv")))
 assert n == 20190, n
 PY
+# those that need nothing but a shell do what they say
+sluice=$SLUICE_BUILD/sluice
+said() { # FILE STEP TEXT [-p NAME=VALUE]: the step of that example's run printed the text
+    local dir="$work/run/$1" name=$1 step=$2 text=$3
+    shift 3
+    [ -d "$dir" ] || { mkdir -p "$work/run"; cp -r "pipelines/examples/$name" "$dir"; }
+    (cd "$dir" && SLUICE_DATA="$dir/.sluice" "$sluice" run pipeline.yml "$@") >"$work/out" 2>&1 ||
+        fail "$name: $(cat "$work/out")"
+    SLUICE_DATA="$dir/.sluice" "$sluice" logs "$name/$step" | grep -qF "$text" ||
+        fail "$name/$step did not print '$text'"
+}
+cd "$OLDPWD"
+said matrix sum 'the sum is 9'
+said fan-out total 'rows in all: 60'
+said fan-out total 'rows in all: 150' -p shards=5
+[ "$(grep -cE '^ *cached +count\[[0-2]\]' "$work/out")" -eq 3 ] || fail "fan-out: $(cat "$work/out")"
+said fan-out total 'rows in all: 0' -p shards=0
+said sub-pipeline compare 'degree 4 seed 1 of 100 rows'
+sed 's/degree/grade/' pipelines/examples/sub-pipeline/fit.yml >"$work/run/sub-pipeline/fit.yml"
+if (cd "$work/run/sub-pipeline" && "$sluice" plan pipeline.yml) >"$work/out" 2>&1; then
+    fail "a file with another content than its sha256 is run"
+fi
+digest=$(sha256sum "$work/run/sub-pipeline/fit.yml" | cut -c1-64)
+grep -qF "its sha256 is $digest" "$work/out" || fail "sub-pipeline: $(cat "$work/out")"
 echo "examples: fine"
