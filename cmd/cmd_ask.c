@@ -140,7 +140,8 @@ static void reason_cell(struct sl_table *t, const json_t *step)
     _cleanup_(buf)
     struct sl_buf text = SL_BUF_INIT(65536);
     const char *state = sl_json_str(step, "state", "");
-    bool decided = sl_json_i64(step, "attempts", 0) == 0; /* by people: why is all there is to say */
+    bool decided =
+        sl_json_i64(step, "attempts", 0) == 0; /* by people: why is all there is to say */
     if (!sl_streq(state, "succeeded") || decided) {
         sl_put_reason(&text, state, sl_json_str(step, "reason", ""), sl_now_ms());
     }

@@ -192,7 +192,7 @@ struct sl_approval_need {
     const char *entity;
     struct sl_digest candidate;
     struct sl_digest pipeline, code; /* zero: not asked by a run */
-    struct sl_approval_rule rule; /* n_from 0: whoever gave it */
+    struct sl_approval_rule rule;    /* n_from 0: whoever gave it */
     const struct sl_project *project;
     int64_t now_ms;
 };

@@ -21,7 +21,7 @@ compare $golden/overview.txt < <("$sluice" help)
 # the overview's lines are the list of commands: two blanks, the name, its summary
 "$sluice" help | sed -n 's/^  \([a-z]\+\( [a-z]\+\)\?\) .*/\1/p' | while read -r one two rest; do
     case "$one $two" in
-    data\ *|env\ *|model\ *|artifact\ *|audit\ *|secret\ *) printf '%s %s\n' "$one" "$two" ;;
+    data\ *|env\ *|model\ *|artifact\ *|audit\ *|secret\ *|project\ *) printf '%s %s\n' "$one" "$two" ;;
     *) printf '%s\n' "$one" ;;
     esac
 done | sort -u >"${TMPDIR:-/tmp}/cli_help.$$"
