@@ -167,15 +167,29 @@ static json_t *runners_json(struct sl_cmd *c)
                      sl_facts_runtime(&digest));
 }
 
+static void put_fact(const json_t *value, struct sl_buf *out)
+{
+    _cleanup_(free)
+    char *text = json_is_string(value) ? NULL : sl_json_canonical(value);
+    sl_put_clean(out, json_is_string(value) ? json_string_value(value) : text);
+}
+
+/** One line per fact; the members of an object below it. */
 static void put_facts(const json_t *facts, const char *indent, struct sl_buf *out)
 {
     const char *key = NULL;
     json_t *value = NULL;
     json_object_foreach ((json_t *)(uintptr_t)facts, key, value) {
-        _cleanup_(free)
-        char *text = json_is_string(value) ? NULL : sl_json_canonical(value);
-        sl_buf_printf(out, "%s%-16s ", indent, key);
-        sl_put_clean(out, json_is_string(value) ? json_string_value(value) : text);
+        const char *inner_key = NULL;
+        json_t *inner = NULL;
+        sl_buf_printf(out, "%s%-*s", indent, json_is_object(value) ? 0 : 17, key);
+        if (!json_is_object(value)) {
+            put_fact(value, out);
+        }
+        json_object_foreach (value, inner_key, inner) {
+            sl_buf_printf(out, "\n%s  %-18s ", indent, inner_key);
+            put_fact(inner, out);
+        }
         sl_buf_putc(out, '\n');
     }
 }

@@ -21,6 +21,7 @@
 #include "runners/shim/shim_priv.h"
 
 #define CLONE_INTO_CGROUP_FLAG 0x200000000ULL
+#define KEYCTL_JOIN_SESSION    1 /* KEYCTL_JOIN_SESSION_KEYRING of linux/keyctl.h */
 
 /* struct clone_args of linux/sched.h as of 5.7; that header is not there for every libc. */
 struct clone_arguments {
@@ -115,6 +116,9 @@ SL_NORETURN static void child(const struct shim_spec *spec, const int fds[3], bo
         give_up(error_fd, STAGE_LIMITS);
     }
     if (spec->n_box > 0) {
+        /* The engine's keys (Kerberos and the like) are reached through the session's keyring: the
+         * step gets a new, empty one. Kernels without keyrings have none to lose. */
+        (void)syscall(SYS_keyctl, KEYCTL_JOIN_SESSION, NULL);
         shim_box_exec();
         give_up(error_fd, STAGE_BOX);
     }

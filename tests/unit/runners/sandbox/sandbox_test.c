@@ -6,6 +6,7 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 
 #include "tests/support/runner_rig.h"
 
@@ -232,6 +233,32 @@ SL_TEST(runners_sandbox, preload__does_not_reach_the_sandbox_program)
         }
         SL_CHECK_MSG(warnings == 2, "%s", log); /* sh and sleep, not bwrap */
         free(log);
+        rig_free(&a);
+    }
+    rig_close(&r);
+}
+
+SL_TEST(runners_sandbox, keys_of_the_session__stay_outside)
+{
+    struct rig r = {0};
+    rig_open(&r);
+    /* A session of our own, so that no key stays behind: 1 joins a new one, -3 names it. */
+    if (syscall(SYS_keyctl, 1, NULL) < 0 ||
+        syscall(SYS_add_key, "user", "sluice-test", "x", 1, -3) < 0) {
+        sl_test_note("skipped: this kernel keeps no keys for us");
+    } else if (can(&r)) {
+        char *script = sl_asprintf("exec python3 -c \"import ctypes,sys\n"
+                                   "libc=ctypes.CDLL(None)\nsys.exit(7 if libc.syscall(%d,b'user',"
+                                   "b'sluice-test',None,0)<0 else 0)\"",
+                                   (int)SYS_request_key);
+        struct rig_attempt a;
+        rig_sh(&r, &a, script, (struct sl_attempt_limits){0});
+        SL_CHECK_EQ_INT(a.result.exit_code, 0); /* without a sandbox it is found */
+        rig_free(&a);
+        char *log = run_boxed(&r, &a, script, false, (struct sl_attempt_limits){0});
+        SL_CHECK_MSG(a.result.exit_code == 7, "%s", log);
+        free(log);
+        free(script);
         rig_free(&a);
     }
     rig_close(&r);
