@@ -170,7 +170,8 @@ static void put_item(const struct sl_cmd *c, const json_t *item, int64_t now_ms,
     put_deadline(item, now_ms, out);
     sl_buf_puts(out, "  say      sluice approve ");
     sl_buf_shell_quote(out, step);
-    sl_buf_puts(out, " --reason TEXT\n");
+    sl_buf_puts(out, decision ? " --reason TEXT (it happened; 'sluice reject': it did not)\n"
+                              : " --reason TEXT\n");
 }
 
 int sl_cmd_inbox(struct sl_cmd *c)

@@ -115,11 +115,15 @@ static void put_next(const json_t *run, bool deployed, struct sl_buf *out)
     const char *name = sl_json_str(run, "name", "");
     const char *failed = first_in(run, "failed");
     const char *refused = first_in(run, "refused");
+    const char *undecided = first_in(run, "needs_decision");
     const char *ran = first_in(run, "succeeded");
     bool cancelled = sl_streq(sl_json_str(run, "state", ""), "cancelled");
     sl_buf_puts(out, "\nnext:\n");
     if (failed != NULL) {
         put_next_step(attempted(run, failed) ? "logs" : "why", name, failed, out);
+    }
+    if (undecided != NULL) {
+        put_next_step("approve", name, undecided, out);
     }
     if (failed != NULL || cancelled) {
         sl_buf_puts(out, "  sluice retry ");

@@ -90,6 +90,7 @@ int sl_run_live_as_approved(struct sl_db *db, const struct sl_approval_bound *bo
 
 struct voting {
     const struct sl_run_vote *v;
+    const char *host; /* whose engine this is */
     struct sl_arena a;
     struct sl_run_record run;
     enum sl_step_state state;
@@ -171,8 +172,17 @@ static int record_decision(struct sl_db *db, struct voting *x, struct sl_err *er
     return sl_audit_append(db, &entry, NULL, err);
 }
 
-static int check_decision(const struct sl_run_vote *v, struct sl_err *err)
+/** What happened outside is for those to say who run the engine, or who submitted the run. */
+static int check_decision(const struct voting *x, struct sl_err *err)
 {
+    const struct sl_run_vote *v = x->v;
+    if (!sl_streq(v->voter, x->run.actor) && !sl_streq(v->voter, x->host) &&
+        !sl_streq(v->voter, "root")) {
+        return sl_err_set(
+            err, SL_EREFUSED,
+            "what happened is for %.100s to say, who submitted the run, or for %.100s",
+            x->run.actor, x->host);
+    }
     const char *reason = v->reason != NULL ? v->reason : "";
     if (reason[0] == '\0') {
         return sl_err_set(err, SL_EINVAL, "say how you know, with --reason");
@@ -196,7 +206,7 @@ static int vote_tx(struct sl_db *db, void *arg, struct sl_err *err)
     (void)snprintf(x->ret.pipeline, sizeof(x->ret.pipeline), "%s", x->run.pipeline);
     x->ret.number = x->run.number;
     if (x->known && x->state == SL_STEP_NEEDS_DECISION) {
-        rc = check_decision(x->v, err);
+        rc = check_decision(x, err);
         return rc < 0 ? rc : record_decision(db, x, err);
     }
     return vote_on_approval(db, x, err);
@@ -207,6 +217,7 @@ int sl_run_vote(struct sl_workspace *ws, const struct sl_run_vote *v, struct sl_
 {
     struct voting *x = SL_NEW(struct voting);
     x->v = v;
+    x->host = ws->actor;
     sl_arena_init(&x->a, 0);
     int rc = sl_ws_write(ws, vote_tx, x, err);
     if (rc == 0) {

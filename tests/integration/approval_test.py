@@ -227,6 +227,41 @@ def void_by_verdict(root, me):
     p.expect(3, "the gate's latest verdict", "resume")
 
 
+LOST = """
+apiVersion: sluice/v1
+kind: Pipeline
+name: lost
+defaults: { env: { DIR: "PLACE" } }
+steps:
+  pay:
+    effects: external
+    run: |
+      echo paid >> "$DIR/ledger"
+      if [ -e "$DIR/wipe" ]; then cd .. && rm -rf ./*; fi
+  after: { needs: [pay], run: "echo after" }
+"""
+
+
+def lost_steps(root):
+    """A step with an external effect that was lost from sight: a person says what happened, retry obeys."""
+    for word, paid in (("approve", 1), ("reject", 2)):
+        p = Place(root, f"lost-{word}", "[user:ana]")
+        p.write("lost.yml", LOST.replace("PLACE", p.dir))
+        p.write("wipe", "")
+        p.expect(4, "needs_decision", "run", "lost.yml")
+        p.expect(0, "lost#1/pay: did its effect happen?", "inbox")
+        p.expect(2, "say how you know", word, "lost#1/pay")
+        p.expect(0, "next: sluice retry 'lost#1'", word, "lost#1/pay", "--reason", "looked at the ledger")
+        p.expect(3, "was decided already", word, "lost#1/pay", "--reason", "again")
+        p.expect(0, "nothing waits", "inbox")
+        os.unlink(os.path.join(p.dir, "wipe"))
+        p.expect(0, "succeeded", "retry", "lost#1")
+        check(p.state("pay") == ("unchanged" if word == "approve" else "succeeded"), word)
+        check(p.state("after") == "succeeded", word)
+        check(p.read("ledger") == "paid\n" * paid, f"{word}: {p.read('ledger')}")
+        check(p.acts("step.decide") == 1, "the decision is not in the audit log")
+
+
 def two_users(root):
     """Root runs the engine; daemon may approve; bin reaches the socket and is nobody here."""
     p = Place(root, "shared", "[user:daemon, user:root]")
@@ -303,6 +338,7 @@ def main():
         alone(root, me)
         expiry_and_rejection(root, me)
         void_by_verdict(root, me)
+        lost_steps(root)
         if os.geteuid() == 0 and shutil.which("setpriv"):
             two_users(root)
         else:
