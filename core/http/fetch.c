@@ -139,21 +139,13 @@ static curl_socket_t open_socket(void *data, curlsocktype purpose, struct curl_s
 
 /* ---- one hop ----------------------------------------------------------------------------------------- */
 
-static void set_options(struct sl_fetcher *f, const struct fetch_target *t,
-                        struct curl_slist *headers)
+void fetch_common_options(struct sl_fetcher *f)
 {
     const struct curl_calls *c = f->curl;
     CURL *h = f->handle;
-    const struct sl_fetch *r = f->req;
     c->easy_reset(h);
-    (void)c->easy_setopt(h, CURLOPT_URL, t->url);
-    (void)c->easy_setopt(h, CURLOPT_PROTOCOLS_STR, "http,https");
-    (void)c->easy_setopt(h, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
-    (void)c->easy_setopt(h, CURLOPT_HTTP09_ALLOWED, 0L);
-    (void)c->easy_setopt(h, CURLOPT_FOLLOWLOCATION, 0L);
     (void)c->easy_setopt(h, CURLOPT_NOSIGNAL, 1L);
     (void)c->easy_setopt(h, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
-    (void)c->easy_setopt(h, CURLOPT_BUFFERSIZE, 512L * 1024);
     (void)c->easy_setopt(h, CURLOPT_CONNECTTIMEOUT_MS, (long)f->opts.connect_timeout_ms);
     (void)c->easy_setopt(h, CURLOPT_LOW_SPEED_LIMIT, 1L);
     (void)c->easy_setopt(h, CURLOPT_LOW_SPEED_TIME,
@@ -165,6 +157,26 @@ static void set_options(struct sl_fetcher *f, const struct fetch_target *t,
     if (f->ca_file != NULL) {
         (void)c->easy_setopt(h, CURLOPT_CAINFO, f->ca_file);
     }
+    (void)c->easy_setopt(h, CURLOPT_OPENSOCKETFUNCTION, open_socket);
+    (void)c->easy_setopt(h, CURLOPT_OPENSOCKETDATA, f);
+    (void)c->easy_setopt(h, CURLOPT_XFERINFOFUNCTION, watch);
+    (void)c->easy_setopt(h, CURLOPT_XFERINFODATA, f);
+    (void)c->easy_setopt(h, CURLOPT_NOPROGRESS, 0L);
+}
+
+static void set_options(struct sl_fetcher *f, const struct fetch_target *t,
+                        struct curl_slist *headers)
+{
+    const struct curl_calls *c = f->curl;
+    CURL *h = f->handle;
+    const struct sl_fetch *r = f->req;
+    fetch_common_options(f);
+    (void)c->easy_setopt(h, CURLOPT_URL, t->url);
+    (void)c->easy_setopt(h, CURLOPT_PROTOCOLS_STR, "http,https");
+    (void)c->easy_setopt(h, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+    (void)c->easy_setopt(h, CURLOPT_HTTP09_ALLOWED, 0L);
+    (void)c->easy_setopt(h, CURLOPT_FOLLOWLOCATION, 0L);
+    (void)c->easy_setopt(h, CURLOPT_BUFFERSIZE, 512L * 1024);
     if ((f->opts.allow & SL_FETCH_PROXY_ENV) == 0) {
         (void)c->easy_setopt(h, CURLOPT_PROXY, "");
     }
@@ -173,11 +185,6 @@ static void set_options(struct sl_fetcher *f, const struct fetch_target *t,
     (void)c->easy_setopt(h, CURLOPT_HEADERDATA, f);
     (void)c->easy_setopt(h, CURLOPT_WRITEFUNCTION, take_body);
     (void)c->easy_setopt(h, CURLOPT_WRITEDATA, f);
-    (void)c->easy_setopt(h, CURLOPT_OPENSOCKETFUNCTION, open_socket);
-    (void)c->easy_setopt(h, CURLOPT_OPENSOCKETDATA, f);
-    (void)c->easy_setopt(h, CURLOPT_XFERINFOFUNCTION, watch);
-    (void)c->easy_setopt(h, CURLOPT_XFERINFODATA, f);
-    (void)c->easy_setopt(h, CURLOPT_NOPROGRESS, 0L);
     if (sl_streq(r->method, "HEAD")) {
         (void)c->easy_setopt(h, CURLOPT_NOBODY, 1L);
     } else if (r->body.ptr != NULL) {

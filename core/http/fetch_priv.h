@@ -36,6 +36,9 @@ struct curl_slist *fetch_headers(struct sl_fetcher *f, const struct fetch_target
 /** Line of an answer's head, without its end. */
 void fetch_head_line(struct sl_fetcher *f, const char *line, size_t len);
 
+/** Resets the handle; what holds for every protocol: time limits, TLS, judged sockets, cancelling. */
+void fetch_common_options(struct sl_fetcher *f);
+
 /** Sleeps; -SL_ECANCELLED when told to stop. */
 int fetch_pause(struct sl_fetcher *f, int64_t ms, struct sl_err *err) SL_MUST_CHECK;
 
