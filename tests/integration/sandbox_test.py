@@ -37,6 +37,18 @@ steps:
     sandbox: { level: strict, network: true }
     run: python3 online.py
 """
+SECRETS = """apiVersion: sluice/v1
+kind: Pipeline
+name: handed
+steps:
+  use:
+    sandbox: strict
+    secrets: { TOKEN: token, KEY: { secret: token, as: file } }
+    run: |
+      test "$TOKEN" = "$(cat "$KEY")"
+      echo "token $TOKEN"
+      if rm -f "$KEY" || echo x >> "$KEY"; then exit 9; fi
+"""
 PROJECT = """apiVersion: sluice/v1
 kind: Project
 name: guarded
@@ -189,6 +201,17 @@ def check_policy(work):
         fail(f"policy without bubblewrap: exit code {out.returncode}: {out.stdout}{out.stderr}")
 
 
+def check_secrets(work):
+    """A declared secret reaches an isolated step, as a variable and as a file, and stays out of the log."""
+    env = {k: v for k, v in os.environ.items() if k != "SLUICE_DATA"}
+    subprocess.run([BIN, "secret", "set", "token"], cwd=work, env=env, input="open-sesame-7f3a", text=True, check=True,
+                   timeout=WAIT_S, capture_output=True)
+    out = sluice(work, "run", "secrets.yml")
+    log = sluice(work, "logs", "handed#1/use").stdout
+    if out.returncode != 0 or "token ***" not in log or "sesame" in log:
+        fail(f"secrets: exit code {out.returncode}: {out.stdout}{out.stderr}{log}")
+
+
 def begin_slow(work):
     """An engine with an isolated step that runs; returns it and the step's directory."""
     env = {k: v for k, v in os.environ.items() if k != "SLUICE_DATA"}
@@ -235,11 +258,12 @@ def main():
     work = tempfile.mkdtemp(dir="/var/tmp")
     try:
         for name, text in (("pipeline.yml", PIPELINE), ("look.py", LOOK), ("online.py", ONLINE), ("secret", "x\n"),
-                           ("project.yml", PROJECT), ("slow.yml", SLOW), ("plain.yml", PLAIN)):
+                           ("project.yml", PROJECT), ("slow.yml", SLOW), ("secrets.yml", SECRETS), ("plain.yml", PLAIN)):
             with open(os.path.join(work, name), "w") as f:
                 f.write(text)
         with socket.create_server(("127.0.0.1", 0)) as listener:
             check_inside(work, listener)
+        check_secrets(work)
         check_outlives(work)
         check_refused(work)
         check_policy(work)

@@ -309,8 +309,8 @@ SL_TEST(runners_sandbox, end__codes_signals_and_programs_that_are_not_there)
 SL_TEST(runners_sandbox, timeout__the_step_gets_its_term_and_its_grace)
 {
     check_end("trap 'exit 9' TERM; while :; do sleep 0.01; done",
-              (struct sl_attempt_limits){.timeout_ms = 300, .grace_ms = 30000}, SL_CLASS_TIMEOUT, 9,
-              "ran over its timeout");
+              (struct sl_attempt_limits){.timeout_ms = 1500, .grace_ms = 30000}, SL_CLASS_TIMEOUT,
+              9, "ran over its timeout");
     check_end("trap '' TERM; setsid sleep 1000 & while :; do sleep 9; done",
               (struct sl_attempt_limits){.timeout_ms = 300, .grace_ms = 100}, SL_CLASS_TIMEOUT, -1,
               "ran over its timeout");
@@ -322,8 +322,8 @@ SL_TEST(runners_sandbox, limits__hold_inside)
               (struct sl_attempt_limits){.disk_bytes = 8UL << 20, .timeout_ms = 60000},
               SL_CLASS_DISK, -1, "its quota is 8192 KiB");
     check_end("exec >&- 2>&-; sleep 1000",
-              (struct sl_attempt_limits){.stall_ms = 200, .grace_ms = 50}, SL_CLASS_STALLED, 143,
-              "neither its log");
+              (struct sl_attempt_limits){.stall_ms = 1500, .grace_ms = 10000}, SL_CLASS_STALLED,
+              143, "neither its log");
 }
 
 SL_TEST(runners_sandbox, check__missing_program__is_refused_with_what_to_do)
