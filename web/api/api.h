@@ -33,6 +33,7 @@ struct sl_api_ctx {
     /* WRITE may set: a step of this run (by index) is to be decided anew, something changed for it */
     char ask_again[SL_ID_HEX + 1];
     int64_t ask_again_step;
+    bool project_changed; /* WRITE may set: another project is in force */
 };
 
 /**

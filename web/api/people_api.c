@@ -263,6 +263,7 @@ int sl_api_project_apply(struct sl_api_ctx *ctx, const json_t *args, json_t **re
     }
     x.order.text = sl_str_c(text);
     rc = sl_ws_write(ctx->ws, apply_tx, &x, err);
+    ctx->project_changed = rc == 0 && x.changed;
     rc = rc < 0 ? rc : project_json(ctx->db, ret, err);
     if (rc == 0) {
         sl_json_set_bool(*ret, "changed", x.changed);

@@ -90,6 +90,7 @@ struct call {
     char actor[SL_USER_NAME];      /* the peer's name */
     char ask_again[SL_ID_HEX + 1]; /* a step of this run is to be decided anew */
     int64_t ask_again_step;
+    bool project_changed;
     int rc;
     struct sl_err err;
 };
@@ -108,6 +109,8 @@ static void call_done(struct sl_work *work)
         c->rc = sl_err_set(&c->err, SL_ECANCELLED, "the engine is stopping");
     } else if (c->ask_again[0] != '\0') {
         sl_engine_ask_again(c->server->engine, c->ask_again, c->ask_again_step);
+    } else if (c->project_changed) {
+        sl_engine_project_changed(c->server->engine);
     }
     if (c->rc < 0) {
         sl_reply_error(c->req, &c->err);
@@ -139,6 +142,7 @@ static void call_write(struct sl_work *work)
     c->rc = c->rc < 0 ? c->rc : c->op->fn(&ctx, c->args, &c->result, &c->err);
     memcpy(c->ask_again, ctx.ask_again, sizeof(c->ask_again));
     c->ask_again_step = ctx.ask_again_step;
+    c->project_changed = ctx.project_changed;
     sl_db_close(ctx.db);
 }
 
