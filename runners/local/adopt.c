@@ -62,7 +62,7 @@ bool sl_local_find_shim(struct local_attempt *a, const struct sl_attempt_identit
 static void judge(struct sl_attempt_result *r, enum sl_runner_class class, const char *reason)
 {
     *r = (struct sl_attempt_result){.class = class, .exit_code = -1};
-    (void)snprintf(r->reason, sizeof(r->reason), "%s", reason);
+    (void)snprintf(r->reason, sizeof(r->reason), "%.299s", reason);
 }
 
 /* Without a record and without a marker. */

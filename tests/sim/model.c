@@ -59,13 +59,13 @@ static bool status_is(const struct sim *w, const struct sim_run *r, const struct
 {
     uint32_t first = w->pipeline.plan->group_first[g->cond_on];
     uint32_t n = w->pipeline.plan->group_count[g->cond_on];
+    bool all_good = true;
+    bool any_failed = false; /* a failure among many is their word */
     for (uint32_t i = first; i < first + n; i++) {
-        if (!sl_step_state_good(
-                r->rows[i].state)) { /* the first that did not go well speaks for all */
-            return g->cond == COND_STATUS_FAILED && r->rows[i].state == SL_STEP_FAILED;
-        }
+        all_good = all_good && sl_step_state_good(r->rows[i].state);
+        any_failed = any_failed || r->rows[i].state == SL_STEP_FAILED;
     }
-    return g->cond == COND_STATUS_GOOD;
+    return g->cond == COND_STATUS_GOOD ? all_good : any_failed;
 }
 
 /** `finally` asks how the run stands: over the ordinary steps, which have all ended. */
