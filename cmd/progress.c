@@ -182,6 +182,14 @@ void sl_progress_begin(struct sl_progress *p, const json_t *run)
             sl_progress_change(p, &change);
         }
     }
+    const char *why = sl_json_str(run, "reason", "");
+    if (sl_streq(sl_json_str(run, "state", ""), "queued") && why[0] != '\0') {
+        _cleanup_(buf)
+        struct sl_buf text = SL_BUF_INIT(4096);
+        sl_buf_puts(&text, "queued: ");
+        sl_put_clean(&text, why);
+        sl_progress_note(p, sl_buf_str(&text));
+    }
 }
 
 static struct step *find(struct sl_progress *p, const char *key)

@@ -108,7 +108,7 @@ int sl_admit_why(struct sl_db *db, const char *run_id, struct sl_buf *out, struc
                       .key = {sl_rows_int(&rows, 1), sl_rows_i64(&rows, 2), run_id}};
     rc = look(db, &p, &v, &waiting, err);
     rc = rc < 0 ? rc : ask_project(db, &v, err);
-    if (rc == 0) {
+    if (rc == 0 && (v.running >= v.limit || v.before > 0)) { /* else it is about to start */
         sl_admit_view_text(&v, out);
     }
     return rc;

@@ -57,7 +57,7 @@ serve
 # ---- groups -------------------------------------------------------------------------------------
 pipeline churn <<YML
 params: { region: { type: string, default: eu } }
-concurrency: { group: "churn-\${{ params.region }}", max_queued: 2 }
+concurrency: { group: "churn-\${{ params.region }}", max_queued: 3 }
 steps: { a: $hold }
 finally: { z: { run: "true", cache: off } }
 YML
@@ -79,12 +79,19 @@ expect 0 "$sluice" show churn#3
 shows 'group churn-eu is full \(1 of 1: churn#1\); 1 run goes first'
 expect 0 "$sluice" ls
 shows 'churn#2 +queued'
+"$sluice" run churn.yml >follower.txt 2>&1 &
+follower=$!
+says_queued() { grep -q 'queued: group churn-eu is full (1 of 1: churn#1); 2 runs go first' follower.txt; }
+until_true says_queued
+expect 0 "$sluice" cancel churn#5
+wait "$follower" && die "a cancelled run ends well"
+start churn.yml # churn#6
 expect 3 "$sluice" run hasty.yml
 shows 'group churn-eu is full \(1 of 1: churn#1\) \(on_conflict: reject\)'
 expect 3 "$sluice" run churn.yml
-shows '2 wait already \(max_queued: 2\)'
+shows '3 wait already \(max_queued: 3\)'
 expect 0 "$sluice" ls
-if grep -qE 'hasty|churn#5' <<<"$out"; then die "a rejected run is recorded"; fi
+if grep -qE 'hasty|churn#7' <<<"$out"; then die "a rejected run is recorded"; fi
 
 # an engine that is killed keeps the order, and what runs goes on
 kill -9 "$server"
