@@ -218,7 +218,8 @@ static int apply_step(struct sl_db *db, const struct sl_jentry *e, struct sl_err
     if (rc == 0 && fills_cache(e)) {
         rc = sl_cache_put(db, &e->key, e->run->id, e->step, e->ts_ms, err);
     }
-    if (rc == 0 && e->from == SL_STEP_AWAITING) { /* whatever else ended it, nobody is asked any more */
+    if (rc == 0 &&
+        e->from == SL_STEP_AWAITING) { /* whatever else ended it, nobody is asked any more */
         rc = sl_approval_withdraw(db, e->run->id, p->key, e->reason, e->ts_ms, err);
     }
     json_t *payload = json_pack(

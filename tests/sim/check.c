@@ -131,6 +131,8 @@ void sim_check_go(struct sim *w, const struct sim_proc *p)
     SIM_CHECK(w, !p->went && p->phase == PROC_BLOCKED, "a second GO for %s", step->key);
     SIM_CHECK(w, r->rows[p->step].state == SL_STEP_RUNNING, "GO for a step that is not running");
     check_group(w, r->core, p->step);
+    SIM_CHECK(w, r->core->steps[p->step].deadline_ms == 0, "%s goes, and its wait goes on",
+              step->key);
     SIM_CHECK(w, !p->a->ahead, "GO for %s, which holds nothing", step->key);
     check_limits(w, p->a);
     SIM_CHECK(w, step->is_finally || r->core->state != SL_RUN_CANCELLING, "GO in a cancelled run");
