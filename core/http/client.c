@@ -33,6 +33,7 @@ struct exchange {
     size_t head_bytes;
     struct sl_buf name, value; /* of the header that is being read */
     struct sl_http_answer answer;
+    bool heard; /* anything of the answer */
     bool complete;
     bool interim; /* a 1xx answer: another follows */
     int rc;       /* of what a callback decided; 1: stop without error */
@@ -189,11 +190,17 @@ static int receive_some(struct exchange *x)
 {
     char bytes[READ_BYTES];
     ssize_t n = recv(x->fd, bytes, sizeof(bytes), MSG_DONTWAIT);
-    if (n < 0) {
-        return errno == EAGAIN || errno == EINTR
-                   ? 0
-                   : sl_err_errno(x->err, errno, "the connection broke");
+    if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
+        return 0;
     }
+    if ((n == 0 || (n < 0 && errno == ECONNRESET)) && !x->heard &&
+        sl_streq(x->call->method, "GET")) {
+        return sl_err_set(x->err, SL_EUNREACHABLE, "the server went away without an answer");
+    }
+    if (n < 0) {
+        return sl_err_errno(x->err, errno, "the connection broke");
+    }
+    x->heard = true;
     llhttp_errno_t status =
         n > 0 ? llhttp_execute(&x->ll, bytes, (size_t)n) : llhttp_finish(&x->ll);
     if (x->rc != 0) {

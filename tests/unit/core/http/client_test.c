@@ -3,8 +3,11 @@
 
 #include "core/http/client.h"
 
+#include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "core/base/mem.h"
@@ -80,6 +83,41 @@ SL_TEST(core_http_client, call__nobody_listens__unreachable)
     call.socket_path = "/no/such/dir/sock";
     SL_CHECK_ERR(sl_http_call(&call, &answer, &err), SL_EUNREACHABLE, err,
                  "nobody listens on socket '/no/such/dir/sock'");
+    free(path);
+    sl_test_rmdir(dir);
+}
+
+/** A server that dies when it has a connection: takes one, reads nothing, lets go. */
+static void *take_and_drop(void *data)
+{
+    int taken = accept(*(int *)data, NULL, NULL);
+    close(taken);
+    return NULL;
+}
+
+/* A dying engine's socket may still take connections: a question goes to the database then, an order must not
+ * be given twice. */
+SL_TEST(core_http_client, call__dropped_before_any_answer__question_unreachable_order_broken)
+{
+    static const struct {
+        const char *method;
+        int code;
+    } cases[] = {{"GET", SL_EUNREACHABLE}, {"POST", SL_EIO}};
+    char *dir = sl_test_tmpdir(), *path = sl_test_path(dir, "sock");
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    SL_CHECK(bind(fd, (struct sockaddr *)&address, sizeof(address)) == 0 && listen(fd, 1) == 0);
+    for (size_t i = 0; i < SL_LEN(cases); i++) {
+        struct sl_err err = SL_ERR_INIT;
+        struct sl_http_answer answer;
+        struct sl_http_call call = {.socket_path = path, .method = cases[i].method, .target = "/"};
+        pthread_t thread;
+        SL_CHECK(pthread_create(&thread, NULL, take_and_drop, &fd) == 0);
+        SL_CHECK_ERR(sl_http_call(&call, &answer, &err), cases[i].code, err, "");
+        SL_CHECK(pthread_join(thread, NULL) == 0);
+    }
+    close(fd);
     free(path);
     sl_test_rmdir(dir);
 }
