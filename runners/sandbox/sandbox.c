@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "core/base/fs.h"
@@ -20,6 +21,8 @@
 #define SAYS_MAX    4096UL      /* bytes of what a trial says */
 #define WORDS_MAX   (1UL << 20) /* bytes of an attempt's words */
 #define TRIAL_WORDS 256
+#define FILTER_FD   3
+#define FILTER_TEXT "3"
 #define ETC_DIR     "sandbox/etc-1" /* number: version of the files below */
 #define INSTALL     "install bubblewrap (for example: apt install bubblewrap)"
 #define ALLOW                                                                                      \
@@ -92,8 +95,9 @@ static void hear(int fd, int64_t until_ns, struct sl_buf *out)
     }
 }
 
-/* Runs a short program; its exit code, or -1. What it says on either stream is gathered. */
-static int run_short(const char *const *argv, struct sl_buf *says)
+/* Runs a short program; its exit code, or -1. What it says on either stream is gathered.
+ * filter_fd is FILTER_FD there; -1: none. */
+static int run_short(const char *const *argv, int filter_fd, struct sl_buf *says)
 {
     int64_t until = sl_mono_ns() + SL_SANDBOX_TRIAL_MS * 1000000LL;
     int pair[2];
@@ -109,6 +113,9 @@ static int run_short(const char *const *argv, struct sl_buf *says)
     spec.stdout_fd = pair[1];
     spec.stderr_fd = pair[1];
     spec.cwd = "/";
+    const struct sl_proc_fd fds[] = {{filter_fd, FILTER_FD}};
+    spec.fds = fds;
+    spec.n_fds = filter_fd >= 0 ? 1 : 0;
     int rc = sl_proc_spawn(&spec, &proc, &err);
     (void)close(pair[1]);
     if (rc == 0) {
@@ -135,7 +142,7 @@ static void ask_version(struct sl_sandbox *s)
     const char *const argv[] = {s->program, "--version", NULL};
     _cleanup_(buf)
     struct sl_buf says = SL_BUF_INIT(SAYS_MAX);
-    (void)run_short(argv, &says);
+    (void)run_short(argv, -1, &says);
     const char *text = sl_buf_str(&says);
     const char *blank = strchr(text, ' ');
     const char *from = blank != NULL ? blank + 1 : text;
@@ -143,11 +150,27 @@ static void ask_version(struct sl_sandbox *s)
                    from);
 }
 
+/* The filter in a memory file, at its start; negative when none can be made. */
+static int filter_file(void)
+{
+    struct sl_err ignored = SL_ERR_INIT;
+    _cleanup_(buf)
+    struct sl_buf filter = SL_BUF_INIT(SL_SANDBOX_FILTER_MAX);
+    _cleanup_(close)
+    int fd = memfd_create("sluice-filter", MFD_CLOEXEC);
+    sl_sandbox_filter(&filter);
+    if (fd < 0 || sl_write_all(fd, filter.ptr, filter.len, &ignored) < 0 ||
+        lseek(fd, 0, SEEK_SET) != 0) {
+        return -1;
+    }
+    return sl_take_fd(fd);
+}
+
 static bool try_it(const struct sl_sandbox *s, struct sl_buf *says)
 {
     static const struct sl_attempt_sandbox box = {.level = SL_ISOLATION_STRICT};
     static const struct sl_attempt_limits limits = {0};
-    const char *argv[TRIAL_WORDS + 3];
+    const char *argv[TRIAL_WORDS + 5];
     size_t n = 0;
     _cleanup_(buf)
     struct sl_buf words = SL_BUF_INIT(WORDS_MAX);
@@ -158,11 +181,15 @@ static bool try_it(const struct sl_sandbox *s, struct sl_buf *says)
          p += strlen(p) + 1) {
         argv[n++] = p + strlen("box=");
     }
+    argv[n++] = "--seccomp";
+    argv[n++] = FILTER_TEXT;
     argv[n++] = "--";
     argv[n++] = "/usr/bin/true";
     argv[n] = NULL;
+    _cleanup_(close)
+    int filter = filter_file();
     sl_buf_clear(says);
-    return run_short(argv, says) == 0;
+    return filter >= 0 && run_short(argv, filter, says) == 0;
 }
 
 static int check_now(struct sl_sandbox *s, struct sl_err *err)
@@ -239,6 +266,22 @@ void sl_sandbox_text(struct sl_sandbox *s, const struct sl_attempt_sandbox *box,
                    box->network ? "network of the machine" : "no network");
 }
 
+/* The shim makes a file of it. */
+static void put_filter(struct sl_buf *out)
+{
+    static const char digits[] = "0123456789abcdef";
+    _cleanup_(buf)
+    struct sl_buf filter = SL_BUF_INIT(SL_SANDBOX_FILTER_MAX);
+    sl_sandbox_filter(&filter);
+    sl_buf_puts(out, "box_filter=");
+    for (size_t i = 0; i < filter.len; i++) {
+        uint8_t byte = (uint8_t)filter.ptr[i];
+        sl_buf_putc(out, digits[byte >> 4]);
+        sl_buf_putc(out, digits[byte & 15]);
+    }
+    sl_buf_putc(out, '\0');
+}
+
 static void put_bind(const struct sl_attempt_spec *spec, const struct sl_sandbox_bind *bind,
                      struct sl_buf *out)
 {
@@ -272,5 +315,6 @@ int sl_sandbox_words(struct sl_sandbox *s, const struct sl_attempt_spec *spec, s
     sl_sandbox_put(out, "--remount-ro");
     sl_sandbox_put(out, spec->attempt_dir);
     sl_sandbox_put_end(out);
+    put_filter(out);
     return 0;
 }

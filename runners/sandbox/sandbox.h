@@ -41,7 +41,8 @@ int sl_sandbox_check(struct sl_sandbox *s, struct sl_err *err) SL_MUST_CHECK;
 json_t *sl_sandbox_json(struct sl_sandbox *s);
 
 /**
- * Appends "box=WORD" strings, each NUL-terminated: the program and its options for this attempt.
+ * Appends "box=WORD" strings, each NUL-terminated: the program and its options for this attempt; and
+ * "box_filter=HEX", its filter of system calls.
  *
  * @param spec  checked; with isolation strict
  * @return      0; as sl_sandbox_check

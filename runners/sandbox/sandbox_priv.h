@@ -25,6 +25,9 @@ void sl_sandbox_put_base(const struct sl_sandbox *s, const struct sl_attempt_san
                          const struct sl_attempt_limits *limits, struct sl_buf *out);
 /** What closes the root; the last options. */
 void sl_sandbox_put_end(struct sl_buf *out);
+#define SL_SANDBOX_FILTER_MAX 4096 /* bytes of the filter */
+/** Appends the filter of system calls: an array of struct sock_filter. */
+void sl_sandbox_filter(struct sl_buf *out);
 /** One word for the program. */
 void sl_sandbox_put(struct sl_buf *out, const char *word);
 

@@ -22,15 +22,15 @@
 #define STATUS_BYTES 512
 
 static struct {
-    int orders_fd, status_fd;
-    char orders_text[12], status_text[12];
+    int orders_fd, status_fd, filter_fd;
+    char orders_text[12], status_text[12], filter_text[12];
     char *argv[SHIM_STRS_MAX + 8];
-} box = {.orders_fd = -1, .status_fd = -1};
+} box = {.orders_fd = -1, .status_fd = -1, .filter_fd = -1};
 
-static bool put(const char *text, size_t len)
+static bool put_to(int fd, const char *text, size_t len)
 {
     while (len > 0) {
-        ssize_t n = write(box.orders_fd, text, len);
+        ssize_t n = write(fd, text, len);
         if (n < 0 && errno == EINTR) {
             continue;
         }
@@ -41,6 +41,11 @@ static bool put(const char *text, size_t len)
         len -= (size_t)n;
     }
     return true;
+}
+
+static bool put(const char *text, size_t len)
+{
+    return put_to(box.orders_fd, text, len);
 }
 
 static bool put_word(const char *word)
@@ -56,6 +61,18 @@ static bool put_variable(const char *entry)
     }
     return put_word("--setenv") && put(entry, (size_t)(equals - entry)) && put("", 1) &&
            put_word(equals + 1);
+}
+
+static bool prepare_filter(const struct shim_spec *spec)
+{
+    if (spec->box_filter == NULL) {
+        return true;
+    }
+    box.filter_fd = memfd_create("sluice-filter", MFD_CLOEXEC);
+    (void)snprintf(box.filter_text, sizeof(box.filter_text), "%d", box.filter_fd);
+    return box.filter_fd >= 0 && put_to(box.filter_fd, spec->box_filter, spec->box_filter_len) &&
+           lseek(box.filter_fd, 0, SEEK_SET) == 0 && put_word("--seccomp") &&
+           put_word(box.filter_text);
 }
 
 int shim_box_prepare(const struct shim_spec *spec)
@@ -75,7 +92,7 @@ int shim_box_prepare(const struct shim_spec *spec)
             return errno;
         }
     }
-    if (lseek(box.orders_fd, 0, SEEK_SET) != 0) {
+    if (!prepare_filter(spec) || lseek(box.orders_fd, 0, SEEK_SET) != 0) {
         return errno;
     }
     (void)snprintf(box.orders_text, sizeof(box.orders_text), "%d", box.orders_fd);
@@ -108,7 +125,8 @@ void shim_box_forget(void)
 void shim_box_exec(void)
 {
     static char *const no_env[] = {NULL};
-    if (fcntl(box.orders_fd, F_SETFD, 0) == 0 && fcntl(box.status_fd, F_SETFD, 0) == 0) {
+    if (fcntl(box.orders_fd, F_SETFD, 0) == 0 && fcntl(box.status_fd, F_SETFD, 0) == 0 &&
+        (box.filter_fd < 0 || fcntl(box.filter_fd, F_SETFD, 0) == 0)) {
         (void)execve(box.argv[0], box.argv, no_env);
     }
 }

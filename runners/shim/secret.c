@@ -37,28 +37,6 @@ static struct {
     struct sl_mask *mask;
 } sec;
 
-static int digit(char c)
-{
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-/* Hex to bytes, in place; what is left of the hex is overwritten. */
-static bool decode(char *hex, size_t *ret_len)
-{
-    size_t len = strlen(hex);
-    for (size_t i = 0; i + 1 < len; i += 2) {
-        int high = digit(hex[i]);
-        int low = digit(hex[i + 1]);
-        if (high < 0 || low < 0) {
-            return false;
-        }
-        hex[i / 2] = (char)(high * 16 + low);
-    }
-    explicit_bzero(hex + len / 2, len - len / 2);
-    *ret_len = len / 2;
-    return len % 2 == 0;
-}
-
 bool shim_secret_add(char *value)
 {
     char *name = value[0] != '\0' && value[1] == ' ' ? value + 2 : NULL;
@@ -70,7 +48,7 @@ bool shim_secret_add(char *value)
     *hex++ = '\0';
     struct secret *s = &sec.list[sec.n];
     *s = (struct secret){.as_file = value[0] == 'f', .name = name, .value = hex};
-    if (!decode(hex, &s->len)) {
+    if (!shim_hex_decode(hex, &s->len)) {
         return false;
     }
     sec.n++;

@@ -67,6 +67,8 @@ struct shim_spec {
     const char *pids_file;   /* pids.events; NULL: none */
     char *box[SHIM_BOX_MAX]; /* the sandbox's program and its options; none: no sandbox */
     size_t n_box;
+    char *box_filter; /* the sandbox's filter of system calls; NULL: none */
+    size_t box_filter_len;
 };
 
 /** How it went; what the exit record says. */
@@ -198,5 +200,7 @@ int64_t shim_mono_ms(void);
 ssize_t shim_read_file(const char *path, char *out, size_t size);
 bool shim_write_file(const char *path, const char *text);
 bool shim_parse_u64(const char *text, uint64_t *ret);
+/** Hex to bytes, in place; what is left of the hex is overwritten. */
+bool shim_hex_decode(char *hex, size_t *ret_len);
 
 #endif

@@ -112,6 +112,10 @@ static bool take_pair(struct shim_spec *s, const char *key, char *value)
     if (strcmp(key, "box") == 0) {
         return add(s->box, &s->n_box, SHIM_BOX_MAX, value);
     }
+    if (strcmp(key, "box_filter") == 0) {
+        s->box_filter = value;
+        return shim_hex_decode(value, &s->box_filter_len);
+    }
     if (strcmp(key, "nonce") == 0) {
         s->nonce = value;
     } else if (strcmp(key, "cwd") == 0) {

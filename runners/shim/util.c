@@ -79,6 +79,27 @@ bool shim_parse_u64(const char *text, uint64_t *ret)
     return true;
 }
 
+static int digit(char c)
+{
+    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+bool shim_hex_decode(char *hex, size_t *ret_len)
+{
+    size_t len = strlen(hex);
+    for (size_t i = 0; i + 1 < len; i += 2) {
+        int high = digit(hex[i]);
+        int low = digit(hex[i + 1]);
+        if (high < 0 || low < 0) {
+            return false;
+        }
+        hex[i / 2] = (char)(high * 16 + low);
+    }
+    explicit_bzero(hex + len / 2, len - len / 2);
+    *ret_len = len / 2;
+    return len % 2 == 0;
+}
+
 void sl_assert_fail(const char *condition, const char *file, int line)
 {
     (void)condition;

@@ -4,6 +4,7 @@
 #include "runners/sandbox/sandbox.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -236,6 +237,31 @@ SL_TEST(runners_sandbox, preload__does_not_reach_the_sandbox_program)
         rig_free(&a);
     }
     rig_close(&r);
+}
+
+SL_TEST(runners_sandbox, system_calls__without_use_for_a_step__are_refused)
+{
+    char script[512];
+    check_script("grep -q '^Seccomp:.2$' /proc/self/status", false);
+    const struct {
+        long nr;
+        int error;
+    } calls[] = {{SYS_bpf, EPERM},
+                 {SYS_keyctl, EPERM},
+                 {SYS_perf_event_open, EPERM},
+                 {SYS_userfaultfd, EPERM},
+                 {SYS_mount, EPERM},
+                 {SYS_open_by_handle_at, EPERM},
+                 {SYS_io_uring_setup, ENOSYS}};
+    for (size_t i = 0; i < SL_LEN(calls); i++) {
+        (void)snprintf(
+            script, sizeof(script),
+            "exec python3 -c \"import ctypes,sys\nlibc=ctypes.CDLL(None,use_errno=True)\n"
+            "r=libc.syscall(%ld,0,0,0,0,0)\n"
+            "sys.exit(0 if r==-1 and ctypes.get_errno()==%d else 1)\"",
+            calls[i].nr, calls[i].error);
+        check_script(script, false);
+    }
 }
 
 SL_TEST(runners_sandbox, keys_of_the_session__stay_outside)
