@@ -27,13 +27,27 @@ static bool *needs_of(const struct sl_plan *plan, uint32_t step)
     return seen;
 }
 
+/** Marks the step and all that comes after it, directly or not. */
+static bool *dependents_of(const struct sl_plan *plan, uint32_t step)
+{
+    bool *after = sl_calloc(plan->n_steps, sizeof(*after));
+    after[step] = true;
+    for (uint32_t i = step + 1; i < plan->n_steps; i++) {
+        const struct sl_plan_step *p = &plan->steps[i];
+        for (uint32_t k = 0; k < p->n_needs && !after[i]; k++) {
+            after[i] = after[p->needs[k]];
+        }
+    }
+    return after;
+}
+
 static int take_candidate(const struct sl_artifact *found, struct sl_arena *a,
                           struct sl_approval_bound *b, struct sl_err *err)
 {
     if (b->entity != NULL &&
         (!sl_digest_eq(&b->candidate, &found->digest) || !sl_streq(b->entity, found->name))) {
         return sl_err_set(err, SL_EINVAL,
-                          "its gates judged several models (%s@v%lld and %s@v%lld); say which with "
+                          "several models could be meant (%s@v%lld and %s@v%lld); say which with "
                           "'candidate:'",
                           b->entity, (long long)b->number, found->name, (long long)found->version);
     }
@@ -59,6 +73,25 @@ static int gate_candidate(struct eng_run *r, uint32_t gate, struct sl_db *db, st
     return rc;
 }
 
+/** Without a gate: the model of the deployments after the step, as far as it exists already. */
+static int deployed_candidate(struct eng_run *r, uint32_t step, struct sl_db *db,
+                              struct sl_arena *a, struct sl_approval_bound *b, struct sl_err *err)
+{
+    const struct sl_plan *plan = r->core.plan;
+    _cleanup_(free)
+    bool *after = dependents_of(plan, step);
+    int rc = 0;
+    for (uint32_t i = step + 1; rc == 0 && i < plan->n_steps; i++) {
+        struct eng_bound *bound = NULL;
+        if (after[i] && plan->steps[i].spec->action == SL_ACT_DEPLOY &&
+            eng_bind(r, i, db, &bound, NULL) == 0) {
+            rc = take_candidate(&bound->step.candidate, a, b, err);
+            eng_bound_free(bound);
+        }
+    }
+    return rc;
+}
+
 static int find_candidate(struct eng_run *r, uint32_t step, struct sl_db *db, struct sl_arena *a,
                           struct sl_approval_bound *b, struct sl_err *err)
 {
@@ -72,7 +105,7 @@ static int find_candidate(struct eng_run *r, uint32_t step, struct sl_db *db, st
             rc = gate_candidate(r, i, db, a, b, err);
         }
     }
-    return rc;
+    return rc < 0 || b->entity != NULL ? rc : deployed_candidate(r, step, db, a, b, err);
 }
 
 /* ---- targets -------------------------------------------------------------------------------------- */
@@ -94,7 +127,7 @@ static const char *join_sorted(const char **names, size_t n, struct sl_arena *a)
     return out;
 }
 
-/** Targets of the deployments that come after the step, directly or not. */
+/** Targets of the deployments that come after the step, unless it names its own. */
 static int find_targets(const struct eng_run *r, uint32_t step, struct sl_arena *a,
                         const char **ret, struct sl_err *err)
 {
@@ -107,21 +140,16 @@ static int find_targets(const struct eng_run *r, uint32_t step, struct sl_arena 
         return 0;
     }
     _cleanup_(free)
-    bool *after = sl_calloc(plan->n_steps, sizeof(*after));
-    after[step] = true;
+    bool *after = dependents_of(plan, step);
     for (uint32_t i = step + 1; i < plan->n_steps; i++) {
-        const struct sl_plan_step *p = &plan->steps[i];
-        for (uint32_t k = 0; k < p->n_needs && !after[i]; k++) {
-            after[i] = after[p->needs[k]];
-        }
-        if (!after[i] || p->spec->action != SL_ACT_DEPLOY) {
+        if (!after[i] || plan->steps[i].spec->action != SL_ACT_DEPLOY) {
             continue;
         }
         if (n == SL_LEN(names)) {
             return sl_err_set(err, SL_ELIMIT, "more than %d targets depend on one approval",
                               SL_APPROVAL_TARGETS_MAX);
         }
-        names[n++] = p->spec->deploy.target;
+        names[n++] = plan->steps[i].spec->deploy.target;
     }
     *ret = join_sorted(names, n, a);
     return 0;

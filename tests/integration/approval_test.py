@@ -242,6 +242,21 @@ steps:
 """
 
 
+def without_gate(root, me):
+    """What is deployed after the step is what is approved."""
+    p = Place(root, "nogate", f"[user:{me}]",
+              lambda text: re.sub(r"\n  gate:\n.*?\n\n", "\n", me_too(text), flags=re.S)
+              .replace("needs: [gate]", "needs: [train]").replace("      then: { alias: champion }\n", ""))
+    p.write("project.yml", p.read("project.yml").replace("quorum: 1 }", "quorum: 1, deny_requester: false }"))
+    p.write("target.yml", p.read("target.yml") + "protected: false\n")
+    p.expect(0, "in force", "project", "apply", "project.yml")
+    p.expect(4, "approval of default/approval-demo@v1 for approval-api", "run", "pipeline.yml")
+    p.expect(0, "asks 1 of role:ml-leads", "why", "last/approve")
+    p.expect(0, "approved", "approve", "last/approve")
+    p.expect(0, "succeeded", "resume")
+    check(p.state("deploy") == "succeeded", "not deployed")
+
+
 def lost_steps(root):
     """A step with an external effect that was lost from sight: a person says what happened, retry obeys."""
     for word, paid in (("approve", 1), ("reject", 2)):
@@ -339,6 +354,7 @@ def main():
         expiry_and_rejection(root, me)
         void_by_verdict(root, me)
         lost_steps(root)
+        without_gate(root, me)
         if os.geteuid() == 0 and shutil.which("setpriv"):
             two_users(root)
         else:
