@@ -68,6 +68,10 @@
     {                                                                                              \
         "extract", 0, NULL, "the source is a tar or zip archive: take its files"                   \
     }
+#define OPT_FAILED                                                                                 \
+    {                                                                                              \
+        "failed", 0, NULL, "only those that could not be delivered"                                \
+    }
 #define OPT_FILE                                                                                   \
     {                                                                                              \
         "file", 0, "FILE", "read the value from this file, as it is"                               \
@@ -175,6 +179,10 @@
 #define OPT_RETENTION                                                                              \
     {                                                                                              \
         "retention", 0, "TIME", "how long to keep it, like 90d, or forever"                        \
+    }
+#define OPT_RETRY                                                                                  \
+    {                                                                                              \
+        "retry", 0, "ID", "try this one again, as often as a new one"                              \
     }
 #define OPT_SOURCE                                                                                 \
     {                                                                                              \

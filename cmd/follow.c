@@ -270,6 +270,8 @@ static int as_engine(struct sl_cmd *c, const struct sl_follow *f, int *ret_statu
         .gpu_inventory = getenv("SLUICE_GPU_INVENTORY"), /* stands for NVML in tests */
         .program = sl_cmd_program(c),
         .host_env = (const char *const *)(uintptr_t)environ,
+        .notify_allow = getenv("SLUICE_NOTIFY_ALLOW"),
+        .ca_file = getenv("SLUICE_CA_FILE"),
     };
     int rc = sl_loop_new(&h.loop, &c->err);
     if (rc < 0) {

@@ -152,7 +152,12 @@ void sl_help_man(struct sl_buf *out)
     sl_buf_puts(
         out,
         ".SH ENVIRONMENT\n.TP\n\\fBSLUICE_DATA\\fR\nthe data directory\n.TP\n\\fBNO_COLOR\\fR\n"
-        "no colours when set\n");
+        "no colours when set\n.TP\n\\fBSLUICE_NOTIFY_ALLOW\\fR\nwhere an engine may send messages "
+        "beyond "
+        "https to public addresses: loopback, private, http, separated by commas\n.TP\n"
+        "\\fBSLUICE_CA_FILE\\fR\ncertificates that an engine trusts when it sends messages\n.TP\n"
+        "\\fBAWS_ACCESS_KEY_ID\\fR, \\fBAWS_SECRET_ACCESS_KEY\\fR, \\fBAWS_SESSION_TOKEN\\fR, "
+        "\\fBAWS_REGION\\fR, \\fBAWS_ENDPOINT_URL\\fR\nfor data from S3\n");
 }
 
 /* ---- completions ---------------------------------------------------------------------------------- */

@@ -33,7 +33,8 @@ static const char *const migrations[] = {
     "CREATE TABLE bus_cursor("
     " name TEXT PRIMARY KEY,"
     " event_id INTEGER NOT NULL"
-    ") STRICT, WITHOUT ROWID;"};
+    ") STRICT, WITHOUT ROWID;",
+    "CREATE INDEX event_message ON event(id) WHERE type = 'notify.queued';"};
 
 const struct sl_schema sl_bus_schema = {"bus", migrations, (int)SL_LEN(migrations)};
 
@@ -86,6 +87,13 @@ int sl_bus_append(struct sl_db *db, const struct sl_event *e, const json_t *payl
 static int query(struct sl_db *db, const struct sl_bus_query *q, struct sl_rows *rows,
                  struct sl_err *err)
 {
+    if (q->messages) {
+        SL_ASSERT(q->run_id == NULL);
+        return sl_db_query(db, rows, err,
+                           SL_SQL("SELECT id, ts, type, run_id, subject, payload FROM event "
+                                  "WHERE type = 'notify.queued' AND id > ? ORDER BY id LIMIT ?"),
+                           "ii", q->after_id, q->limit);
+    }
     if (q->run_id == NULL) {
         return sl_db_query(db, rows, err,
                            SL_SQL("SELECT id, ts, type, run_id, subject, payload FROM event "

@@ -59,6 +59,7 @@ struct sl_bus_query {
     int64_t after_id;   /* only later ones; 0 = from the first kept */
     const char *run_id; /* NULL: all */
     int limit;          /* 1 to SL_BUS_READ_MAX */
+    bool messages;      /* only notify.queued, by an index of their own; not with run_id */
 };
 /** @return 0 when all were delivered, or what fn returned, or a negative error. An event whose type
  * this binary does not know is passed over. */

@@ -193,6 +193,7 @@ static int open_parts(struct sl_engine *e, const struct sl_engine_opts *opts, st
     e->caps = machine_caps(e, opts);
     e->core = sl_core_new(&engine_io, e, &e->caps);
     rc = eng_limits_load(e, err);
+    rc = rc < 0 ? rc : eng_notify_open(e, opts, err);
     rc = rc < 0 ? rc : eng_restore_all(e, err);
     if (rc == 0) {
         sl_core_pump(e->core);
@@ -258,6 +259,7 @@ void sl_engine_close(struct sl_engine *e)
     sl_lane_close(e->prep_lane, true);
     sl_lane_close(e->tidy_lane, true);
     sl_lane_close(e->read_lane, false);
+    eng_notify_close(e);
     if (e->ws != NULL) { /* what was journaled by then is answered before the runs go */
         sl_db_writer_stop(e->ws->writer);
         e->ws->writer = NULL;

@@ -22,6 +22,8 @@ struct sl_engine_opts {
     int cpu_milli;             /* 0: what the machine has */
     const char *program; /* absolute path of this program: makes environments; NULL: none can be */
     const char *const *host_env; /* variables of the engine's user, for making environments only */
+    const char *notify_allow; /* NULL, or where messages may go beyond https: sl_notifier_allow */
+    const char *ca_file;      /* NULL: certificates that the system trusts */
 };
 
 /** What subscribers see, after it is durable. Texts live during the call. */

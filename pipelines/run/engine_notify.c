@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "core/bus/bus.h"
+#include "pipelines/run/notifier.h"
 #include "pipelines/run/project.h"
 
 #define NOTIFY_TEXT_MAX    16384 /* bytes of a message */
@@ -125,5 +126,37 @@ int eng_notify_record(struct sl_db *db, const struct sl_jentry *e, struct sl_err
                           .type = SL_EVENT_NOTIFY_QUEUED,
                           .run_id = e->run->id,
                           .subject = e->run->plan->steps[e->step].key};
+    atomic_store(&r->e->messages, true);
     return sl_bus_append(db, &ev, r->bound[e->step]->message, NULL, err);
+}
+
+/* ---- delivery ------------------------------------------------------------------------------------- */
+
+static void watch(struct sl_engine_subscriber *s, const struct sl_engine_event *ev)
+{
+    struct sl_engine *e = s->data;
+    if (ev->kind == SL_J_STEP && atomic_exchange(&e->messages, false)) {
+        sl_notifier_wake(e->notifier);
+    }
+}
+
+int eng_notify_open(struct sl_engine *e, const struct sl_engine_opts *opts, struct sl_err *err)
+{
+    struct sl_notifier_opts n = {.ca_file = opts->ca_file};
+    int rc = sl_notifier_allow(opts->notify_allow, &n.allow, err);
+    rc = rc < 0 ? rc : sl_notifier_new(e->loop, e->ws, &n, &e->notifier, err);
+    if (rc == 0) {
+        e->message_watch = (struct sl_engine_subscriber){.fn = watch, .data = e};
+        sl_engine_subscribe(e, &e->message_watch);
+    }
+    return rc;
+}
+
+void eng_notify_close(struct sl_engine *e)
+{
+    if (e->notifier != NULL) {
+        sl_engine_unsubscribe(e, &e->message_watch);
+        sl_notifier_close(e->notifier);
+        e->notifier = NULL;
+    }
 }

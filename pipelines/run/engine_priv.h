@@ -53,6 +53,10 @@ struct sl_engine {
     struct eng_gpus *gpus;
     struct sl_sched_caps caps; /* what the machine offers */
     struct eng_limits *limits; /* of the project in force */
+    struct sl_notifier *notifier;
+    atomic_bool
+        messages; /* the writer queued some; the loop wakes the notifier once they are durable */
+    struct sl_engine_subscriber message_watch;
     struct sl_engine_subscriber *subscribers;
     struct sl_timer wake;
     json_t *runtime, *hardware, *runner_facts; /* read once */
@@ -64,6 +68,11 @@ struct sl_engine {
     pthread_mutex_t reader_lock;
     SL_VEC(struct sl_db *) readers; /* idle connections */
 };
+
+/** The notifier, and what wakes it. */
+int eng_notify_open(struct sl_engine *e, const struct sl_engine_opts *opts, struct sl_err *err)
+    SL_MUST_CHECK;
+void eng_notify_close(struct sl_engine *e);
 
 /** A read connection for the moment; give it back. NULL with err. Thread: any. */
 struct sl_db *eng_reader_get(struct sl_engine *e, struct sl_err *err);
@@ -101,6 +110,8 @@ const struct sl_manifest *eng_run_code(const struct eng_run *r, uint32_t step);
 void eng_run_free(struct eng_run *r);
 /** Versions that steps name literally exist, or the run makes them. -SL_ENOTFOUND naming step and input. */
 int eng_check_inputs(const struct eng_run *r, struct sl_err *err) SL_MUST_CHECK;
+/** Includes and sub-pipelines are pinned where the project's policy wants it. -SL_EREFUSED with the digest. */
+int eng_check_pins(const struct eng_run *r, struct sl_err *err) SL_MUST_CHECK;
 
 /** Isolation. check: reads the project's policy and refuses (-SL_EREFUSED) what this machine cannot do. */
 int eng_check_sandbox(struct eng_run *r, struct sl_err *err) SL_MUST_CHECK;
@@ -249,8 +260,11 @@ int eng_env_prepare(struct eng_attempt *ea, const struct eng_bound *b, int dirfd
 /** Command and variables of an attempt that makes an environment; in ea->arena. */
 const char *const *eng_env_argv(struct eng_attempt *ea, const struct eng_bound *b);
 const char *const *eng_env_build_vars(struct eng_attempt *ea);
-/** Directory of the environment that a step runs in; NULL for the host. Caller frees. */
+/** Directory of the venv that a step runs in; NULL for another runtime. Caller frees. */
 char *eng_env_dir(const struct eng_run *r, uint32_t step);
+/** Tree and settings of the image that a step runs in; NULL for another runtime. Caller frees, decrefs. */
+char *eng_env_root(const struct eng_run *r, uint32_t step);
+json_t *eng_env_config(const struct eng_run *r, uint32_t step);
 
 /** NAME=value list, NULL-terminated, in ea->arena. */
 const char *const *eng_step_env(struct eng_attempt *ea, const struct eng_bound *b);
