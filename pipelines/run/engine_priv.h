@@ -112,6 +112,8 @@ void eng_run_free(struct eng_run *r);
 int eng_check_inputs(const struct eng_run *r, struct sl_err *err) SL_MUST_CHECK;
 /** Includes and sub-pipelines are pinned where the project's policy wants it. -SL_EREFUSED with the digest. */
 int eng_check_pins(const struct eng_run *r, struct sl_err *err) SL_MUST_CHECK;
+/** Includes and sub-pipelines are pinned where the project's policy wants it. -SL_EREFUSED with the digest. */
+int eng_check_pins(const struct eng_run *r, struct sl_err *err) SL_MUST_CHECK;
 
 /** Isolation. check: reads the project's policy and refuses (-SL_EREFUSED) what this machine cannot do. */
 int eng_check_sandbox(struct eng_run *r, struct sl_err *err) SL_MUST_CHECK;

@@ -303,6 +303,7 @@ static void submit_fn(struct sl_work *work)
         s->rc = sl_err_set(&s->err, SL_EUNSUPPORTED, "%s", missing);
     }
     s->rc = s->rc < 0 ? s->rc : sl_sched_check(&sub->e->caps, r->core.plan, &s->err);
+    s->rc = s->rc < 0 ? s->rc : eng_check_pins(r, &s->err);
     s->rc = s->rc < 0 ? s->rc : eng_check_inputs(r, &s->err);
     s->rc = s->rc < 0 ? s->rc : eng_check_secrets(r, &s->err);
     s->rc = s->rc < 0 ? s->rc : eng_check_sandbox(r, &s->err);

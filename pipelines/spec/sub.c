@@ -315,6 +315,35 @@ static void move_subs(struct spec_loader *l, const struct spec_sub *entry, struc
     }
 }
 
+/* Targets of the files that are run here too. */
+static void merge_targets(struct spec_loader *l)
+{
+    struct sl_spec *spec = l->spec;
+    size_t n = spec->n_targets;
+    for (size_t i = 0; i < l->subs.n; i++) {
+        n += l->subs.items[i].inner->n_targets;
+    }
+    struct sl_target *all = SL_ARENA_ARRAY(l->arena, struct sl_target, n + 1);
+    memcpy(all, spec->targets, spec->n_targets * sizeof(*all));
+    for (size_t i = 0; i < l->subs.n; i++) {
+        const struct sl_spec *inner = l->subs.items[i].inner;
+        for (size_t k = 0; k < inner->n_targets; k++) {
+            const struct sl_target *t = &inner->targets[k], *same = NULL;
+            for (size_t m = 0; m < spec->n_targets && same == NULL; m++) {
+                same = sl_streq(all[m].name, t->name) ? &all[m] : NULL;
+            }
+            if (same == NULL) {
+                all[spec->n_targets++] = *t;
+            } else if (!sl_streq(same->loc.file, t->loc.file) || same->loc.line != t->loc.line) {
+                spec_error(l, l->subs.items[i].sub->loc,
+                           "target '%s' of '%s' is already defined in %s:%d", t->name, inner->file,
+                           same->loc.file, same->loc.line);
+            }
+        }
+    }
+    spec->targets = all;
+}
+
 static void check_total(struct spec_loader *l, size_t n)
 {
     if (n > SL_SPEC_STEPS_MAX) {
@@ -349,6 +378,7 @@ void sl_spec_expand_subs(struct spec_loader *l)
         }
     }
     check_total(l, n);
+    merge_targets(l);
     l->spec->steps = steps;
     l->spec->n_steps = n;
     l->spec->subs = subs;

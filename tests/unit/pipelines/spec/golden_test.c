@@ -31,6 +31,8 @@ static void drop_pending(struct sl_diags *diags)
     for (size_t i = 0; i < diags->list.n; i++) {
         if (strstr(diags->list.items[i].message, "is not supported yet") == NULL) {
             diags->list.items[n++] = diags->list.items[i];
+        } else {
+            diags->n_warnings--;
         }
     }
     diags->list.n = n;
