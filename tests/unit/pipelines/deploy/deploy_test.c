@@ -401,3 +401,57 @@ SL_TEST(deploy, machine__every_state__is_reachable_and_named)
         SL_CHECK_EQ_INT(sl_sm_parse(&sl_deploy_machine, sl_sm_name(&sl_deploy_machine, s)), s);
     }
 }
+
+/* ---- the approval that an environment demands ----------------------------------------------------- */
+
+#define APPROVAL "00000000000000000000000000000abc"
+
+/** Version 1 is approved, nothing else. */
+static int only_first(void *data, const struct sl_deploy_order *o, char ret_id[SL_ID_HEX + 1],
+                      struct sl_err *err)
+{
+    (void)data;
+    if (o->version.version != 1) {
+        return sl_err_set(err, SL_EREFUSED, "target %s needs an approval", o->target->name);
+    }
+    memcpy(ret_id, APPROVAL, SL_ID_HEX + 1);
+    return 0;
+}
+
+SL_TEST(deploy, run__where_an_approval_is_demanded__only_what_was_approved_goes_live)
+{
+    WITH_RIG(r);
+    struct sl_deploy_outcome out;
+    json_t *list = NULL;
+    r->w.approved = only_first;
+    deploy_good(r, 1, 0);
+    judged(r, 2, 1, SL_VERDICT_PASS);
+    SL_CHECK_ERR(deploy(r, 2, &out), SL_EREFUSED, r->err,
+                 "cannot deploy default/churn@v2 to churn-api: target churn-api needs an approval");
+    struct sl_deploy_order o = order_for(r, 2);
+    o.override_reason = "one person's word";
+    SL_CHECK_ERR(sl_deploy_run(&r->w, &o, &out, &r->err), SL_EREFUSED, r->err, "approval");
+    SL_CHECK_EQ_INT(count(r, "deployments"), 1);
+    SL_CHECK_OK(sl_deploy_list(r->db, NULL, 10, &list, &r->err), r->err);
+    SL_CHECK_EQ_STR(sl_json_str(json_array_get(list, 0), "approval_id", ""), APPROVAL);
+    json_decref(list);
+    END_RIG(r);
+}
+
+SL_TEST(deploy, rollback__to_what_was_live__waits_for_no_approval)
+{
+    WITH_RIG(r);
+    struct sl_deploy_outcome out;
+    json_t *list = NULL;
+    r->w.approved = only_first;
+    deploy_good(r, 1, 0);
+    r->w.approved = NULL;
+    deploy_good(r, 2, 1);
+    r->w.approved = only_first;
+    SL_CHECK_OK(roll_back(r, NULL, &out), r->err);
+    SL_CHECK_EQ_INT(out.version.version, 1);
+    SL_CHECK_OK(sl_deploy_list(r->db, NULL, 10, &list, &r->err), r->err);
+    SL_CHECK_EQ_STR(sl_json_str(json_array_get(list, 0), "approval_id", ""), APPROVAL);
+    json_decref(list);
+    END_RIG(r);
+}
