@@ -30,8 +30,15 @@ static int preview(struct sl_cmd *c, const struct sl_loaded *l, sl_preview_fn fn
     return rc;
 }
 
-static void resources_cell(struct sl_table *t, const json_t *r)
+/** What is no process runs inside the engine and asks for nothing. */
+static void resources_cell(struct sl_table *t, const json_t *s)
 {
+    const json_t *r = json_object_get(s, "resources");
+    const char *action = sl_json_str(s, "action", "run");
+    if (!sl_streq(action, "run") && !sl_streq(action, "command")) {
+        sl_table_cell(t, "");
+        return;
+    }
     _cleanup_(buf)
     struct sl_buf text = SL_BUF_INIT(500);
     char size[SL_TIME_TEXT];
@@ -69,7 +76,7 @@ static void put_step(const json_t *s, void *data)
     sl_table_cell(t, sl_json_str(s, "decision", ""));
     reason_cell(t, s);
     sl_table_cell(t, sl_json_str(s, "condition", ""));
-    resources_cell(t, json_object_get(s, "resources"));
+    resources_cell(t, s);
 }
 
 static void put_head(const json_t *plan, struct sl_buf *out)

@@ -152,6 +152,41 @@ first, second = json.load(sys.stdin)["steps"][0]["attempt_list"]
 print(first["class"], first["reason"], second["state"])')
 [ "$out" = "preempted made way for high#1/quick (priority 10) succeeded" ] || die "attempts of low#1"
 
+# an engine that dies while a step makes way: the next one goes on stopping it, and knows why
+pipeline stubborn <<YML
+steps:
+  train:
+    checkpoint: true
+    cache: off
+    grace: 2s
+    retry: { max: 0 }
+    resources: { cpu: $cpus }
+    run: |
+      [ "\$SLUICE_ATTEMPT" -eq 1 ] || exit 0
+      trap '' TERM
+      touch "\$SLUICE_CHECKPOINT/begun"
+      while :; do sleep 0.02 || true; done
+YML
+start stubborn.yml
+begun() { [ -n "$(find .sluice/runs -name begun)" ]; }
+until_true begun
+start high.yml
+asked() {
+    [ "$(/usr/bin/python3 -c 'import sqlite3
+db = sqlite3.connect("file:.sluice/sluice.db?mode=ro", uri=True)
+print(db.execute("SELECT count(*) FROM attempt WHERE state = ? AND way IS NOT NULL", ("started",)).fetchone()[0])')" = 1 ]
+}
+until_true asked
+kill -9 "$server"
+wait "$server" 2>/dev/null || true
+serve
+until_true state_is high#2 succeeded
+until_true state_is stubborn#1 succeeded
+out=$("$sluice" show stubborn#1 --json | /usr/bin/python3 -c '
+import json, sys
+print([a["class"] if "class" in a else a["state"] for a in json.load(sys.stdin)["steps"][0]["attempt_list"]])')
+[ "$out" = "['preempted', 'succeeded']" ] || die "attempts of stubborn#1"
+
 mkdir -p state/ckpt && echo x >state/ckpt/in-the-way
 expect 2 "$sluice" run low.yml
 shows "step 'train': checkpoint 'state/ckpt/' is part of the code \(state/ckpt/in-the-way\)"
