@@ -115,7 +115,8 @@ struct sl_core_run {
     enum sl_run_state state;
     struct sl_core_step *steps;
     struct sl_sched_run *sched;
-    uint32_t n_live; /* attempts in flight */
+    uint32_t n_live;     /* attempts in flight */
+    uint32_t n_awaiting; /* steps that wait for people, and are not just being asked about */
     uint32_t n_failed, n_refused, n_undecided;
     bool admitted;            /* its group had room, or it has none */
     bool timed_out;           /* the first failure was a timeout: exit status 124 */

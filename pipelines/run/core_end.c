@@ -201,7 +201,7 @@ void sl_core_end_step(struct sl_core_run *r, uint32_t step, enum sl_step_state t
     }
     snprintf(e->reason, sizeof(e->reason), "%s", reason != NULL ? reason : "");
     s->state = to;
-    s->phase = PH_NONE;
+    sl_core_set_phase(r, step, PH_NONE);
     s->att = NULL;
     s->deadline_ms = 0;
     sl_core_count_result(r, step, to);

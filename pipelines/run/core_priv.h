@@ -122,6 +122,8 @@ void sl_core_fail_late(struct sl_core_run *r, uint32_t step);
 /** True when the attempt must not go: called off, or late. */
 bool sl_core_must_not_go(const struct sl_core_attempt *a, enum sl_fail_class *ret_fail,
                          char ret_reason[SL_CORE_REASON]);
+/** Sets the phase of a step; counts those that await people. */
+void sl_core_set_phase(struct sl_core_run *r, uint32_t step, enum step_phase phase);
 /** The decision says to wait for people: journals it, sets the deadline. */
 void sl_core_await(struct sl_core_run *r, uint32_t step, const struct sl_decision *d);
 /** A step failed: instances of its group that await people are decided anew (fail_fast). */

@@ -41,7 +41,7 @@ void sl_core_decide(struct sl_core_run *r, uint32_t step)
         return;
     }
     SL_ASSERT(s->att == NULL);
-    s->phase = PH_DECIDING;
+    sl_core_set_phase(r, step, PH_DECIDING);
     s->ask_again = false;
     r->core->io->decide(r->core->data, r, step);
 }

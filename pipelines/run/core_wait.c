@@ -152,6 +152,13 @@ int64_t sl_core_meet_deadlines(struct sl_core *c, int64_t now_ms)
 
 /* ---- waiting for people --------------------------------------------------------------------------- */
 
+void sl_core_set_phase(struct sl_core_run *r, uint32_t step, enum step_phase phase)
+{
+    r->n_awaiting -= r->steps[step].phase == PH_AWAITING ? 1 : 0;
+    r->n_awaiting += phase == PH_AWAITING ? 1 : 0;
+    r->steps[step].phase = (uint8_t)phase;
+}
+
 void sl_core_await(struct sl_core_run *r, uint32_t step, const struct sl_decision *d)
 {
     struct sl_core_step *s = &r->steps[step];
@@ -165,7 +172,7 @@ void sl_core_await(struct sl_core_run *r, uint32_t step, const struct sl_decisio
         snprintf(e->reason, sizeof(e->reason), "%s", d->reason);
         s->state = SL_STEP_AWAITING;
     }
-    s->phase = PH_AWAITING;
+    sl_core_set_phase(r, step, PH_AWAITING);
     if (s->ask_again) { /* an answer came while the question was being asked */
         sl_core_decide(r, step);
         return;
@@ -191,6 +198,9 @@ void sl_core_release_group(struct sl_core_run *r, uint32_t step)
 {
     uint32_t group = r->plan->steps[step].group;
     uint32_t first = r->plan->group_first[group];
+    if (r->n_awaiting == 0) {
+        return;
+    }
     for (uint32_t i = first; i < first + r->plan->group_count[group]; i++) {
         if (r->steps[i].phase == PH_AWAITING) {
             sl_core_decide(r, i);
@@ -200,13 +210,11 @@ void sl_core_release_group(struct sl_core_run *r, uint32_t step)
 
 bool sl_core_only_awaits(const struct sl_core_run *r)
 {
-    bool awaits = false;
-    for (uint32_t i = 0; i < r->plan->n_steps; i++) {
+    for (uint32_t i = 0; i < r->plan->n_steps && r->n_awaiting > 0; i++) {
         const struct sl_core_step *s = &r->steps[i];
-        awaits = awaits || s->phase == PH_AWAITING;
         if (s->phase != PH_NONE && s->phase != PH_AWAITING) {
             return false;
         }
     }
-    return awaits;
+    return r->n_awaiting > 0;
 }

@@ -372,7 +372,9 @@ bool sl_engine_why_waiting(struct sl_engine *e, const char *run_id, uint32_t ste
     if (r == NULL || step >= r->plan->n_steps) {
         return false;
     }
-    if (r->admitted) {
+    if (r->steps[step].state == SL_STEP_AWAITING) {
+        sl_buf_puts(out, "waiting for people to approve: sluice inbox --all");
+    } else if (r->admitted) {
         sl_sched_why(sl_core_sched(e->core), r->sched, step, out);
     } else {
         sl_buf_puts(out, "the run is queued: ");
