@@ -25,7 +25,7 @@ int sl_cmd_env_step(struct sl_cmd *c)
                                    .wheels_in = sl_cmd_opt(c, "wheels"),
                                    .wheels_out = sl_cmd_opt(c, "out"),
                                    .env = (const char *const *)(uintptr_t)environ};
-    if (b.data == NULL || b.record == NULL || b.python == NULL || b.wheels_out == NULL) {
+    if (b.data == NULL || b.record == NULL || b.wheels_out == NULL) {
         (void)sl_err_set(&c->err, SL_EINVAL,
                          "env step is what an environment's step runs; people run 'sluice env "
                          "build'");

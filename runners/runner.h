@@ -91,6 +91,7 @@ struct sl_attempt_sandbox {
         *binds; /* inputs, environment, work, outputs: nothing is implied */
     size_t n_binds;
     const char *const *devices; /* device nodes, absolute, NULL-terminated; NULL: none */
+    const char *root; /* absolute directory seen in the place of the machine's files; NULL: those */
 };
 
 /** A secret for the step: never in argv, environment or files of anybody but the step. */

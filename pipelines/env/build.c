@@ -16,6 +16,7 @@
 #include "core/base/fs.h"
 #include "core/base/time.h"
 #include "pipelines/env/env_priv.h"
+#include "pipelines/env/image.h"
 
 struct build {
     const struct sl_env_build *b;
@@ -26,6 +27,7 @@ struct build {
     char *python; /* in it */
     int64_t bytes, files;
     SL_VEC(char *) wheels; /* absolute paths, sorted */
+    json_t *config;        /* of an image */
 };
 
 static int fault(int code, const char *where, struct sl_err *err)
@@ -208,6 +210,9 @@ static int write_marker(const struct build *x, int dirfd, struct sl_err *err)
                                     "digest", sl_digest_hex(&x->digest, hex), "path", x->dir,
                                     "bytes", (json_int_t)x->bytes, "files", (json_int_t)x->files,
                                     "built_ms", (json_int_t)sl_now_ms(), "record", x->record);
+    if (x->config != NULL) {
+        json_object_set(marker, "config", x->config);
+    }
     _cleanup_(free)
     char *text = sl_json_canonical(marker);
     return sl_publish_file_at(dirfd, SL_ENV_MARKER, text, strlen(text), 0444, true, err);
@@ -253,10 +258,29 @@ static int read_record(struct build *x, struct sl_err *err)
     return 0;
 }
 
+static int build_image(struct build *x, struct sl_err *err)
+{
+    _cleanup_(free)
+    char *layout = NULL;
+    _cleanup_(free)
+    char *root = sl_asprintf("%s/root", x->dir);
+    struct sl_image_unpack u = {.data = x->b->data, .root = root, .keep = x->b->wheels_out};
+    say("unpacking the image");
+    int rc = sl_image_parse(x->b->lock, &layout, &u.image, err);
+    u.layout = x->b->wheels_in != NULL ? x->b->wheels_in : layout;
+    rc = rc < 0 ? rc : sl_mkdirs_at(AT_FDCWD, x->dir, 0755, err);
+    rc = rc < 0 ? rc : sl_image_unpack(&u, &x->config, err);
+    return rc < 0 ? rc : fault(SL_FAULT_POINT(ENV_INSTALLED), "environment", err);
+}
+
 static int build(struct build *x, struct sl_err *err)
 {
     int rc = sl_env_clear(x->b->data, x->id, err);
     rc = rc < 0 ? rc : fault(SL_FAULT_POINT(ENV_BEGIN), "environment", err);
+    if (rc == 0 && sl_streq(sl_json_str(x->record, "kind", ""), "image")) {
+        rc = build_image(x, err);
+        return rc < 0 ? rc : seal(x, err);
+    }
     rc = rc < 0 ? rc : make_venv(x, err);
     rc = rc < 0 ? rc : get_wheels(x, err);
     rc = rc < 0 ? rc : install(x, err);
@@ -286,6 +310,7 @@ int sl_env_build(const struct sl_env_build *b, struct sl_err *err)
     }
     sl_vec_free(&x.wheels);
     json_decref(x.record);
+    json_decref(x.config);
     free(x.dir);
     free(x.python);
     return rc;

@@ -20,11 +20,12 @@
 #define SL_ENV_WHEELS_MAX 5000
 
 struct sl_env_build {
-    const char *data;       /* the data directory, absolute */
-    const char *record;     /* file that holds the record, canonical */
-    const char *lock;       /* the lock file; not read when `wheels_in` is given */
-    const char *python;     /* absolute path of the interpreter */
-    const char *wheels_in;  /* directory of wheels from an earlier build; NULL: fetch them */
+    const char *data;   /* the data directory, absolute */
+    const char *record; /* file that holds the record, canonical */
+    const char *lock; /* the lock file; not read when `wheels_in` is given. Of an image: its name */
+    const char *python; /* absolute path of the interpreter; of an image: NULL */
+    const char
+        *wheels_in; /* wheels (of an image: the layout) of an earlier build; NULL: fetch them */
     const char *wheels_out; /* directory to leave them in; made */
     const char *const *env; /* environment of pip and of the interpreter, NULL-terminated */
 };

@@ -83,14 +83,31 @@ json_t *sl_env_marker_read(const char *data, const char *id)
     return marker;
 }
 
-/** The data directory was not moved since, and the interpreter that the venv points to is there. */
+/** The data directory was not moved since, and the interpreter that the venv points to, or the image's tree, is
+ * there. */
 static bool marker_holds(const char *data, const char *id, const json_t *marker)
 {
+    bool image = sl_streq(sl_json_str(json_object_get(marker, "record"), "kind", ""), "image");
     _cleanup_(free)
     char *here = sl_asprintf("%s/" SL_ENV_DIR "/%s", data, id);
     _cleanup_(free)
-    char *python = sl_asprintf("%s/bin/python", here);
-    return sl_streq(sl_json_str(marker, "path", ""), here) && access(python, X_OK) == 0;
+    char *needed = sl_asprintf("%s/%s", here, image ? "root" : "bin/python");
+    return sl_streq(sl_json_str(marker, "path", ""), here) && access(needed, X_OK) == 0;
+}
+
+json_t *sl_env_config(const char *data, const struct sl_digest *digest)
+{
+    char id[SL_ENV_ID_HEX + 1];
+    sl_env_id(digest, id);
+    json_auto_t *marker = sl_env_marker_read(data, id);
+    return json_incref(json_object_get(marker, "config"));
+}
+
+char *sl_env_root(const char *data, const struct sl_digest *digest)
+{
+    char id[SL_ENV_ID_HEX + 1];
+    sl_env_id(digest, id);
+    return sl_asprintf("%s/" SL_ENV_DIR "/%s/root", data, id);
 }
 
 bool sl_env_ready(const char *data, const struct sl_digest *digest)

@@ -2,6 +2,7 @@
  * Environments: what names one, where it lies, whether it is whole.
  *
  * An environment is named by its record, canonical JSON of everything that decides what it holds:
+ *   {"kind":"image","reproducible":true,"digest":HEX,"platform":"linux/amd64"}
  *   {"kind":"venv","reproducible":true,"packages":{NAME:VERSION},"hashes":{NAME:HEX},"options":[...],
  *    "interpreter":{...}}
  * The SHA-256 of the record is the runtime digest of cache keys and lineage. No path, index or credential is
@@ -34,6 +35,11 @@ char *sl_env_path(const char *data, const struct sl_digest *digest);
 
 /** Whether it is whole, at this very place, with an interpreter that is still there. */
 bool sl_env_ready(const char *data, const struct sl_digest *digest);
+
+/** Of an image that is there: {"env":["NAME=value"...],"workdir"} as it was published. New reference, or NULL. */
+json_t *sl_env_config(const char *data, const struct sl_digest *digest);
+/** Absolute path of the tree that an image became. Caller frees. */
+char *sl_env_root(const char *data, const struct sl_digest *digest);
 
 /** Notes that it was used now. Best effort. */
 void sl_env_touch(const char *data, const struct sl_digest *digest);

@@ -10,7 +10,7 @@ static bool same(const struct sl_runtime *a, const struct sl_runtime *b)
         return false;
     }
     return a->kind == SL_RUNTIME_VENV ? sl_streq(a->venv, b->venv) && sl_streq(a->python, b->python)
-                                      : sl_streq(a->image, b->image);
+                                      : sl_streq(strrchr(a->image, '@'), strrchr(b->image, '@'));
 }
 
 /** Whether a step runs in an environment that has to be made first. */
@@ -30,18 +30,31 @@ static const struct sl_step *find(const struct sl_step *made, size_t n, const st
     return NULL;
 }
 
+/** Of an image: the last part of its name and the beginning of its digest. */
+static const char *image_name(const char *image, struct sl_arena *a)
+{
+    const char *at = strrchr(image, '@');
+    const char *from = at;
+    while (from > image && from[-1] != '/' && from[-1] != ':') {
+        from--;
+    }
+    return sl_arena_printf(a, "env:%.*s@%.12s", (int)(at - from), from, at + strlen("@sha256:"));
+}
+
 /** Two interpreters for one lock are told apart by the interpreter's name. */
 static const char *name_of(const struct sl_step *made, size_t n, const struct sl_runtime *r,
                            struct sl_arena *a)
 {
-    const char *what = r->kind == SL_RUNTIME_VENV ? r->venv : r->image;
+    if (r->kind == SL_RUNTIME_IMAGE) {
+        return image_name(r->image, a);
+    }
     for (size_t i = 0; i < n; i++) {
         const struct sl_runtime *other = made[i].builds;
-        if (sl_streq(other->kind == SL_RUNTIME_VENV ? other->venv : other->image, what)) {
-            return sl_arena_printf(a, "env:%s:%s", what, r->python);
+        if (other->kind == SL_RUNTIME_VENV && sl_streq(other->venv, r->venv)) {
+            return sl_arena_printf(a, "env:%s:%s", r->venv, r->python);
         }
     }
-    return sl_arena_printf(a, "env:%s", what);
+    return sl_arena_printf(a, "env:%s", r->venv);
 }
 
 static void fill(struct sl_step *s, const struct sl_step *user, const char *id, struct sl_arena *a)

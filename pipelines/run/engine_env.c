@@ -97,6 +97,20 @@ static void set_venv(struct env_list *l, const struct eng_attempt *ea)
     }
 }
 
+/** What an image was published with: PATH and the like. */
+static void set_image(struct env_list *l, const json_t *vars)
+{
+    size_t i = 0;
+    json_t *v = NULL;
+    json_array_foreach (vars, i, v) {
+        const char *text = json_is_string(v) ? json_string_value(v) : "";
+        const char *eq = strchr(text, '=');
+        if (eq != NULL && eq != text) {
+            set(l, sl_arena_strndup(l->a, text, (size_t)(eq - text)), eq + 1);
+        }
+    }
+}
+
 const char *const *eng_step_env(struct eng_attempt *ea, const struct eng_bound *b)
 {
     const struct sl_step *spec = ea->run->core.plan->steps[ea->a->step].spec;
@@ -104,10 +118,13 @@ const char *const *eng_step_env(struct eng_attempt *ea, const struct eng_bound *
     if (spec->builds != NULL) {
         return eng_env_build_vars(ea);
     }
-    l.cap = 32 + b->step.n_env + 2 * b->step.n_inputs + spec->n_outputs;
+    json_auto_t *config = eng_env_config(ea->run, ea->a->step);
+    const json_t *vars = json_object_get(config, "env");
+    l.cap = 32 + b->step.n_env + 2 * b->step.n_inputs + spec->n_outputs + json_array_size(vars);
     l.items = SL_ARENA_ARRAY(&ea->arena, const char *, l.cap);
     set(&l, "PATH", STEP_PATH);
     set_venv(&l, ea);
+    set_image(&l, vars);
     set(&l, "CUDA_VISIBLE_DEVICES", ea->gpus != NULL ? ea->gpus : ""); /* none unless asked for */
     set(&l, "LANG", "C.UTF-8");
     set(&l, "TZ", "UTC");

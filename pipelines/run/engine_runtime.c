@@ -221,15 +221,17 @@ const char *const *eng_env_argv(struct eng_attempt *ea, const struct eng_bound *
     argv[n++] = r->e->ws->path;
     argv[n++] = "--record";
     argv[n++] = sl_arena_printf(a, "%s/runtime.json", ea->dir);
-    argv[n++] = "--python";
-    argv[n++] = made_by(r, ea->a->step)->python;
+    if (s->builds->kind == SL_RUNTIME_VENV) {
+        argv[n++] = "--python";
+        argv[n++] = made_by(r, ea->a->step)->python;
+    }
     argv[n++] = "--out";
     argv[n++] = sl_arena_printf(a, "%s/out/" SL_PLAN_ENV_OUTPUT, ea->dir);
     if (!sl_digest_is_zero(&b->wheels)) {
         argv[n++] = "--wheels";
         argv[n++] = sl_arena_printf(a, "%s/" WHEELS_IN, ea->dir);
     }
-    argv[n++] = s->builds->venv;
+    argv[n++] = s->builds->kind == SL_RUNTIME_VENV ? s->builds->venv : s->builds->image;
     argv[n] = NULL;
     return argv;
 }
@@ -237,7 +239,22 @@ const char *const *eng_env_argv(struct eng_attempt *ea, const struct eng_bound *
 char *eng_env_dir(const struct eng_run *r, uint32_t step)
 {
     const struct sl_run_env *env = env_of(r, step);
-    return env != NULL ? sl_env_path(r->e->ws->path, &env->digest) : NULL;
+    bool venv = env != NULL && spec_of(r, step)->runtime.kind == SL_RUNTIME_VENV;
+    return venv ? sl_env_path(r->e->ws->path, &env->digest) : NULL;
+}
+
+char *eng_env_root(const struct eng_run *r, uint32_t step)
+{
+    const struct sl_run_env *env = env_of(r, step);
+    bool image = env != NULL && spec_of(r, step)->runtime.kind == SL_RUNTIME_IMAGE;
+    return image ? sl_env_root(r->e->ws->path, &env->digest) : NULL;
+}
+
+json_t *eng_env_config(const struct eng_run *r, uint32_t step)
+{
+    const struct sl_run_env *env = env_of(r, step);
+    bool image = env != NULL && spec_of(r, step)->runtime.kind == SL_RUNTIME_IMAGE;
+    return image ? sl_env_config(r->e->ws->path, &env->digest) : NULL;
 }
 
 /** Variables of the engine's user that would change what pip and the interpreter do here, or are ours. */

@@ -27,7 +27,11 @@ static struct sl_sandbox_spec wanted(const struct eng_run *r, const struct sl_st
     if (!runs_process(s) || s->builds != NULL) {
         return (struct sl_sandbox_spec){.level = SL_SANDBOX_NONE};
     }
-    return spec.level == SL_SANDBOX_NONE ? r->least_sandbox : spec;
+    spec = spec.level == SL_SANDBOX_NONE ? r->least_sandbox : spec;
+    if (spec.level == SL_SANDBOX_NONE && s->runtime.kind == SL_RUNTIME_IMAGE) {
+        spec = (struct sl_sandbox_spec){.level = SL_SANDBOX_STRICT, .network = true};
+    }
+    return spec;
 }
 
 /* ---- before anything starts ----------------------------------------------------------------------- */
@@ -63,7 +67,9 @@ int eng_check_sandbox(struct eng_run *r, struct sl_err *err)
         if (rc < 0) {
             rc = sl_err_set(
                 err, why.code, "step '%.60s' must run in a strict sandbox (%s); %s", s->id,
-                s->sandbox.level == SL_SANDBOX_NONE ? "the project's policy" : "it says so",
+                s->runtime.kind == SL_RUNTIME_IMAGE      ? "it runs in an image"
+                : s->sandbox.level == SL_SANDBOX_NONE ? "the project's policy"
+                                                      : "it says so",
                 why.msg);
         }
     }
@@ -154,6 +160,9 @@ void eng_sandbox_fill(struct eng_attempt *ea, struct sl_attempt_spec *spec)
     if (env_dir != NULL) {
         add(box, binds, sl_arena_strdup(&ea->arena, env_dir), false);
     }
+    _cleanup_(free)
+    char *root = eng_env_root(r, ea->a->step);
+    box->root = root != NULL ? sl_arena_strdup(&ea->arena, root) : NULL;
     box->devices = devices_of(ea);
 }
 

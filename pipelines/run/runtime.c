@@ -9,6 +9,7 @@
 
 #include "core/base/fs.h"
 #include "pipelines/env/env.h"
+#include "pipelines/env/image.h"
 #include "pipelines/run/workspace.h"
 
 /* ---- lock files ----------------------------------------------------------------------------------- */
@@ -83,6 +84,23 @@ static int resolve_venv(const struct sl_runtime *r, const struct sl_manifest *co
     return 0;
 }
 
+static int resolve_image(const struct sl_runtime *r, struct sl_arena *a, struct sl_run_env *ret,
+                         struct sl_err *err)
+{
+    _cleanup_(free)
+    char *dir = NULL;
+    struct sl_digest image;
+    int rc = sl_image_parse(r->image, &dir, &image, err);
+    if (rc < 0) {
+        return rc;
+    }
+    json_auto_t *record = sl_image_record(&image, &ret->digest);
+    _cleanup_(free)
+    char *text = sl_json_canonical(record);
+    ret->record = sl_arena_strdup(a, text);
+    return 0;
+}
+
 int sl_run_envs_resolve(const struct sl_spec *spec, const struct sl_manifest *code,
                         const struct sl_run_envs_world *w, struct sl_arena *a,
                         struct sl_run_env **ret, struct sl_err *err)
@@ -90,11 +108,9 @@ int sl_run_envs_resolve(const struct sl_spec *spec, const struct sl_manifest *co
     struct sl_run_env *envs = SL_ARENA_ARRAY(a, struct sl_run_env, spec->n_steps + 1);
     for (size_t i = 0; i < spec->n_steps; i++) {
         const struct sl_runtime *r = spec->steps[i].builds;
-        int rc = r == NULL ? 0
-                 : r->kind == SL_RUNTIME_VENV
-                     ? resolve_venv(r, code, w, a, &envs[i], err)
-                     : sl_err_set(err, SL_EUNSUPPORTED,
-                                  "images are not run by this version; use a venv or the host");
+        int rc = r == NULL                    ? 0
+                 : r->kind == SL_RUNTIME_VENV ? resolve_venv(r, code, w, a, &envs[i], err)
+                                              : resolve_image(r, a, &envs[i], err);
         if (rc < 0) {
             return sl_err_wrap(err, "%s:%d: runtime", r->loc.file != NULL ? r->loc.file : "",
                                r->loc.line);
@@ -113,7 +129,7 @@ json_t *sl_run_envs_json(const struct sl_spec *spec, const struct sl_run_env *en
     for (size_t i = 0; i < spec->n_steps; i++) {
         if (envs[i].record != NULL) {
             json_object_set_new(all, spec->steps[i].id,
-                                json_pack("{s:s, s:s}", "digest",
+                                json_pack("{s:s, s:s*}", "digest",
                                           sl_digest_hex(&envs[i].digest, hex), "python",
                                           envs[i].python));
         }

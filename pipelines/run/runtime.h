@@ -15,7 +15,7 @@
 struct sl_run_env {
     const char *record; /* canonical JSON; NULL: the step makes none */
     struct sl_digest digest;
-    const char *python; /* absolute path of the interpreter */
+    const char *python; /* absolute path of the interpreter; of an image: NULL */
 };
 
 struct sl_run_envs_world {

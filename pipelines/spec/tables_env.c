@@ -19,9 +19,8 @@ static const struct shape interpreter = {.kind = SHAPE_TEXT,
                                              "a program such as python3.11 or /opt/py/bin/python",
                                          .pattern = "^/?[A-Za-z0-9_][A-Za-z0-9_./+-]{0,254}$",
                                          .max_items = 256};
-#define NO_IMAGES "images are not run yet: use {venv: LOCK} or host"
 static const struct key runtime_keys[] = {
-    {"image", &image_ref, KEY_CHOICE, "Container image pinned by digest", NO_IMAGES},
+    {"image", &image_ref, KEY_CHOICE, "Container image pinned by digest", NULL},
     {"python", &interpreter, 0, "Interpreter of the venv (default python3)", NULL},
     {"venv", &sl_spec_path, KEY_CHOICE, "Lock file of a Python environment", NULL},
 };

@@ -303,7 +303,14 @@ int sl_sandbox_words(struct sl_sandbox *s, const struct sl_attempt_spec *spec, s
     }
     _cleanup_(free)
     char *cwd = sl_asprintf("%s/%s", spec->attempt_dir, spec->cwd != NULL ? spec->cwd : "work");
-    sl_sandbox_put_base(s, &spec->sandbox, &spec->limits, out);
+    if (spec->sandbox.root == NULL) {
+        sl_sandbox_put_base(s, &spec->sandbox, &spec->limits, out);
+    } else {
+        rc = sl_sandbox_put_rooted(s, spec, out, err);
+        if (rc < 0) {
+            return rc;
+        }
+    }
     /* A file system of its own, so that beside the binds nothing can be made there, wherever it lies. */
     sl_sandbox_put(out, "--tmpfs");
     sl_sandbox_put(out, spec->attempt_dir);

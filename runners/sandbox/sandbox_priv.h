@@ -23,6 +23,12 @@ struct sl_sandbox {
 /** The program and its options up to the attempt's own binds. */
 void sl_sandbox_put_base(const struct sl_sandbox *s, const struct sl_attempt_sandbox *box,
                          const struct sl_attempt_limits *limits, struct sl_buf *out);
+/** The same with the tree of spec->sandbox.root in the place of the machine's files. */
+int sl_sandbox_put_rooted(const struct sl_sandbox *s, const struct sl_attempt_spec *spec,
+                          struct sl_buf *out, struct sl_err *err) SL_MUST_CHECK;
+/** The binds of such a tree. -SL_EIO when it cannot be listed. */
+int sl_sandbox_put_root(const char *root, const char *attempt_dir, struct sl_buf *out,
+                        struct sl_err *err) SL_MUST_CHECK;
 /** What closes the root; the last options. */
 void sl_sandbox_put_end(struct sl_buf *out);
 #define SL_SANDBOX_FILTER_MAX 4096 /* bytes of the filter */

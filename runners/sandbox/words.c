@@ -124,21 +124,51 @@ static void put_memory_dir(struct sl_buf *out, const char *path, uint64_t size_b
     put2(out, "--tmpfs", path);
 }
 
-void sl_sandbox_put_base(const struct sl_sandbox *s, const struct sl_attempt_sandbox *box,
-                         const struct sl_attempt_limits *limits, struct sl_buf *out)
+/** In a root of its own, names of machines are still those of here. The files are there to be covered. */
+static void put_names(const struct sl_sandbox *s, bool network, struct sl_buf *out)
+{
+    char hosts[SL_PROC_PATH_MAX];
+    (void)snprintf(hosts, sizeof(hosts), "%s/hosts", s->etc);
+    put3(out, "--ro-bind-try", network ? "/etc/hosts" : hosts, "/etc/hosts");
+    if (network) {
+        put3(out, "--ro-bind-try", "/etc/resolv.conf", "/etc/resolv.conf");
+    }
+}
+
+/* What the kernel and memory give, whatever the files are. */
+static void put_places(const struct sl_attempt_sandbox *box, const struct sl_attempt_limits *limits,
+                       struct sl_buf *out)
 {
     uint64_t tmp = limits->disk_bytes > 0
                        ? SL_MIN(limits->disk_bytes, (uint64_t)SL_SANDBOX_TMP_BYTES)
                        : SL_SANDBOX_TMP_BYTES;
-    sl_sandbox_put(out, s->program);
-    put_namespaces(s, box->network, out);
-    put_system(out);
-    put_etc(s, box->network, out);
     put2(out, "--proc", "/proc");
     put_devices(box, out);
     put_memory_dir(out, "/dev/shm", limits->mem_bytes);
     put_memory_dir(out, "/tmp", tmp);
     put3(out, "--symlink", "../tmp", "/var/tmp");
+}
+
+void sl_sandbox_put_base(const struct sl_sandbox *s, const struct sl_attempt_sandbox *box,
+                         const struct sl_attempt_limits *limits, struct sl_buf *out)
+{
+    sl_sandbox_put(out, s->program);
+    put_namespaces(s, box->network, out);
+    put_system(out);
+    put_etc(s, box->network, out);
+    put_places(box, limits, out);
+}
+
+int sl_sandbox_put_rooted(const struct sl_sandbox *s, const struct sl_attempt_spec *spec,
+                          struct sl_buf *out, struct sl_err *err)
+{
+    const struct sl_attempt_sandbox *box = &spec->sandbox;
+    sl_sandbox_put(out, s->program);
+    put_namespaces(s, box->network, out);
+    int rc = sl_sandbox_put_root(box->root, spec->attempt_dir, out, err);
+    put_names(s, box->network, out);
+    put_places(box, &spec->limits, out);
+    return rc;
 }
 
 void sl_sandbox_put_end(struct sl_buf *out)

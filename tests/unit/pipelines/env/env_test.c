@@ -227,7 +227,8 @@ SL_TEST(env_build, build__program_fails__leaves_no_marker)
                                    .wheels_out = out,
                                    .env = env};
     struct sl_digest d;
-    sl_sha256("{\"kind\":\"venv\",\"packages\":{\"a\":\"1\"}}", 38, &d);
+    const char *text = "{\"kind\":\"venv\",\"packages\":{\"a\":\"1\"}}";
+    sl_sha256(text, strlen(text), &d);
     SL_CHECK_ERR(sl_env_build(&b, &err), SL_EFAILED, err, "python -m venv: exit code 1");
     SL_CHECK(!sl_env_ready(data, &d));
     free(record);
