@@ -88,6 +88,11 @@ static void put_from(const json_t *item, struct sl_buf *out)
         sl_buf_puts(out, i > 0 ? ", " : "");
         sl_put_clean(out, json_string_value(from));
     }
+    json_array_foreach (json_object_get(item, "members"), i, from) {
+        sl_buf_puts(out, i == 0 ? " (" : ", ");
+        sl_put_clean(out, json_string_value(from));
+    }
+    sl_buf_puts(out, i > 0 ? ")" : " (nobody: the applied project has no such group)");
     json_array_foreach (json_object_get(item, "votes"), i, from) {
         sl_buf_puts(out, i == 0 ? "; approved by " : ", ");
         sl_put_clean(out, sl_json_str(from, "name", ""));

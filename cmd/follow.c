@@ -41,7 +41,8 @@ struct host {
 struct counts {
     struct host *h;
     size_t ours, others;
-    size_t awaiting; /* followed ones that only await people */
+    size_t awaiting; /* those that only await people... */
+    size_t stuck;    /* ...and followed ones, also when they are queued behind such runs */
 };
 
 static void count_one(const char *run_id, void *data)
@@ -49,16 +50,18 @@ static void count_one(const char *run_id, void *data)
     struct counts *n = data;
     bool ours = n->h->run_id[0] == '\0' || sl_streq(n->h->run_id, run_id);
     bool awaits = sl_engine_only_awaits(n->h->engine, run_id);
+    bool stuck = awaits || sl_engine_is_queued(n->h->engine, run_id);
     n->ours += ours ? 1 : 0;
-    n->awaiting += ours && awaits ? 1 : 0;
-    n->others += !ours && !awaits ? 1 : 0;
+    n->awaiting += awaits ? 1 : 0;
+    n->stuck += ours && stuck ? 1 : 0;
+    n->others += !ours && !stuck ? 1 : 0;
 }
 
 static void stop_when_idle(struct host *h)
 {
     struct counts n = {.h = h};
     sl_engine_each_run(h->engine, count_one, &n);
-    h->awaits = !h->ended && n.ours > 0 && n.awaiting == n.ours;
+    h->awaits = !h->ended && n.ours > 0 && n.stuck == n.ours && n.awaiting > 0 && n.others == 0;
     if (h->f->forever || (!h->ended && !h->awaits)) {
         return;
     }

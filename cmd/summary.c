@@ -221,8 +221,12 @@ int sl_summary_awaiting(struct sl_cmd *c, const char *run_id, bool served)
     if (c->json) {
         return SL_EXIT_WAITING;
     }
+    bool own = false; /* else it is queued behind what others are asked */
     json_array_foreach (json_object_get(answer, "waiting"), i, item) {
-        bool ours = run_id[0] == '\0' || sl_streq(run_id, sl_json_str(item, "run", ""));
+        own = own || sl_streq(run_id, sl_json_str(item, "run", ""));
+    }
+    json_array_foreach (json_object_get(answer, "waiting"), i, item) {
+        bool ours = !own || sl_streq(run_id, sl_json_str(item, "run", ""));
         if (ours && sl_streq(sl_json_str(item, "kind", ""), "approval")) {
             put_awaiting(item, &out);
         }

@@ -335,6 +335,12 @@ void sl_engine_ask_again(struct sl_engine *e, const char *run_id, int64_t step)
     }
 }
 
+bool sl_engine_is_queued(const struct sl_engine *e, const char *run_id)
+{
+    const struct sl_core_run *r = sl_core_find_run(e->core, run_id);
+    return r != NULL && !r->admitted;
+}
+
 bool sl_engine_only_awaits(const struct sl_engine *e, const char *run_id)
 {
     const struct sl_core_run *r = sl_core_find_run(e->core, run_id);

@@ -82,6 +82,8 @@ void sl_engine_project_changed(struct sl_engine *e);
 /** Something changed for a step that awaits people (a vote): it is decided anew. Nothing happens when the run
  * is not live. */
 void sl_engine_ask_again(struct sl_engine *e, const char *run_id, int64_t step);
+/** The run is live and has not been let in yet: its group is full. */
+bool sl_engine_is_queued(const struct sl_engine *e, const char *run_id);
 /** The run is live, and all that is left of it awaits people. */
 bool sl_engine_only_awaits(const struct sl_engine *e, const char *run_id);
 /** Live runs. */

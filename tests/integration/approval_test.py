@@ -257,6 +257,21 @@ def without_gate(root, me):
     check(p.state("deploy") == "succeeded", "not deployed")
 
 
+def queued_behind(root, me):
+    """A run that waits for room in its group, taken by one that awaits people, cannot go on here either."""
+    p = Place(root, "group", f"[user:{me}]", lambda text: me_too(text).replace(
+        "steps:\n", "concurrency: { group: g, limit: 1 }\nsteps:\n", 1))
+    p.write("project.yml", p.read("project.yml").replace("quorum: 1 }", "quorum: 1, deny_requester: false }"))
+    p.expect(0, "in force", "project", "apply", "project.yml")
+    p.expect(4, "approval#1/approve awaits", "run", "pipeline.yml")
+    p.expect(4, "approval#1/approve awaits", "run", "pipeline.yml")
+    p.expect(0, f"1 of role:ml-leads ({me})", "inbox")
+    p.expect(0, "approved", "approve", "approval#1/approve")
+    p.expect(0, "", "resume")
+    check(p.state("deploy", "approval#1") == "succeeded", "the first did not go on")
+    check(p.state("approve", "approval#2") == "unchanged", "the second asked for what is live")
+
+
 def lost_steps(root):
     """A step with an external effect that was lost from sight: a person says what happened, retry obeys."""
     for word, paid in (("approve", 1), ("reject", 2)):
@@ -355,6 +370,7 @@ def main():
         void_by_verdict(root, me)
         lost_steps(root)
         without_gate(root, me)
+        queued_behind(root, me)
         if os.geteuid() == 0 and shutil.which("setpriv"):
             two_users(root)
         else:

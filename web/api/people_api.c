@@ -113,6 +113,25 @@ static int add_gate(struct inbox *in, json_t *item, struct sl_err *err)
     return rc;
 }
 
+/** Names of those who may still be asked: members of `from` under the project in force. */
+static void add_members(const struct inbox *in, json_t *item)
+{
+    const json_t *from = json_object_get(item, "from");
+    json_t *members = json_array();
+    for (size_t i = 0; i < json_array_size(from); i++) {
+        const char *entry = json_string_value(json_array_get(from, i));
+        const struct sl_group *group =
+            sl_starts_with(entry, "role:") ? sl_project_group(in->project, entry + 5) : NULL;
+        for (size_t k = 0; group != NULL && k < group->n_members; k++) {
+            json_array_append_new(members, json_string(group->members[k] + strlen("user:")));
+        }
+        if (sl_starts_with(entry, "user:")) {
+            json_array_append_new(members, json_string(entry + strlen("user:")));
+        }
+    }
+    json_object_set_new(item, "members", members);
+}
+
 static int take_approvals(struct inbox *in, struct sl_err *err)
 {
     const struct sl_approval_filter f = {.open_only = true, .limit = SL_APPROVAL_LIST_MAX};
@@ -128,6 +147,7 @@ static int take_approvals(struct inbox *in, struct sl_err *err)
             continue;
         }
         rc = add_gate(in, item, err);
+        add_members(in, item);
         sl_json_set_str(item, "kind", "approval");
         sl_json_set_bool(item, "mine", mine);
         json_array_append(in->items, item);
