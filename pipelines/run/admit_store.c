@@ -82,7 +82,12 @@ int sl_admit_check(struct sl_db *db, const struct sl_admit_ask *ask, struct sl_e
     }
     _cleanup_(buf)
     struct sl_buf text = SL_BUF_INIT(4096);
-    sl_admit_view_text(&v, &text);
+    if (v.running < v.limit) {
+        sl_buf_printf(&text, "group %s is full (%d of %d, %d more about to start)", v.group,
+                      v.running, v.limit, SL_MIN(waiting, v.limit - v.running));
+    } else {
+        sl_admit_view_text(&v, &text);
+    }
     if (bounded) {
         return sl_err_set(err, SL_EREFUSED, "%s; %d wait already (max_queued: %d)",
                           sl_buf_str(&text), over, ask->max_queued);

@@ -6,7 +6,8 @@
 #include "pipelines/run/machines.h"
 
 static const struct sl_sm_state run_states[] = {
-    [SL_RUN_QUEUED] = {"queued", "recorded; its steps are not scheduled yet", false},
+    [SL_RUN_QUEUED] = {"queued", "recorded; an engine takes it up, and its group must have room",
+                       false},
     [SL_RUN_RUNNING] = {"running", "its steps are being scheduled", false},
     [SL_RUN_CANCELLING] = {"cancelling", "no new step starts; running ones are being stopped",
                            false},
@@ -22,10 +23,11 @@ static const struct sl_sm_state run_states[] = {
 };
 
 static const struct sl_sm_edge run_edges[] = {
-    {SL_RUN_QUEUED, SL_RUN_RUNNING, "an engine took it up"},
-    {SL_RUN_QUEUED, SL_RUN_CANCELLING, "cancelled before it started"},
+    {SL_RUN_QUEUED, SL_RUN_RUNNING, "an engine took it up; its group had room"},
+    {SL_RUN_QUEUED, SL_RUN_CANCELLING, "cancelled or replaced before it started"},
     {SL_RUN_QUEUED, SL_RUN_FAILED, "it could not be taken up"},
-    {SL_RUN_RUNNING, SL_RUN_CANCELLING, "cancel was asked for"},
+    {SL_RUN_RUNNING, SL_RUN_CANCELLING,
+     "cancel was asked for, or a newer run of its group replaces it"},
     {SL_RUN_RUNNING, SL_RUN_SUCCEEDED, "every step ended well"},
     {SL_RUN_RUNNING, SL_RUN_FAILED, "at least one step failed"},
     {SL_RUN_RUNNING, SL_RUN_REFUSED, "at least one gate refused and no step failed"},
@@ -55,7 +57,7 @@ static const struct sl_sm_edge step_edges[] = {
     {SL_STEP_PENDING, SL_STEP_UNCHANGED, "already in the wanted state"},
     {SL_STEP_PENDING, SL_STEP_SKIPPED, "its condition is false"},
     {SL_STEP_PENDING, SL_STEP_OMITTED, "a needed step did not succeed"},
-    {SL_STEP_PENDING, SL_STEP_FAILED, "it could not be prepared"},
+    {SL_STEP_PENDING, SL_STEP_FAILED, "it could not be prepared, or waited too long to start"},
     {SL_STEP_PENDING, SL_STEP_REFUSED, "a policy refused it before it started"},
     {SL_STEP_PENDING, SL_STEP_CANCELLED, "the run was cancelled or its matrix group failed"},
     {SL_STEP_RUNNING, SL_STEP_SUCCEEDED, "exit 0 and outputs committed"},
@@ -63,10 +65,12 @@ static const struct sl_sm_edge step_edges[] = {
     {SL_STEP_RUNNING, SL_STEP_FAILED, "the attempt failed and no retry is left for its class"},
     {SL_STEP_RUNNING, SL_STEP_REFUSED, "a rule or policy said no"},
     {SL_STEP_RUNNING, SL_STEP_CANCELLED, "stopped on request or because its group failed"},
-    {SL_STEP_RUNNING, SL_STEP_BACKOFF, "the attempt failed with a class that is retried"},
+    {SL_STEP_RUNNING, SL_STEP_BACKOFF,
+     "the attempt failed with a class that is retried, or made way"},
     {SL_STEP_RUNNING, SL_STEP_NEEDS_DECISION, "an external effect was lost from sight"},
     {SL_STEP_BACKOFF, SL_STEP_RUNNING, "the wait is over"},
-    {SL_STEP_BACKOFF, SL_STEP_FAILED, "the next attempt could not be prepared"},
+    {SL_STEP_BACKOFF, SL_STEP_FAILED,
+     "the next attempt could not be prepared, or waited too long to start"},
     {SL_STEP_BACKOFF, SL_STEP_CACHED, "an identical step succeeded meanwhile"},
     {SL_STEP_BACKOFF, SL_STEP_CANCELLED, "the run was cancelled"},
     {SL_STEP_BACKOFF, SL_STEP_SKIPPED, "its condition, asked again, no longer holds"},

@@ -103,3 +103,15 @@ SL_TEST(pipelines_run_queue_timeout, restart__exit_status_stays__of_the_first_fa
     SL_CHECK(!r.run.timed_out);
     rig_release(&r);
 }
+
+SL_TEST(pipelines_run_queue_timeout, allowed_failure__of_a_hook__changes_no_result)
+{
+    struct rig r;
+    rig_init(&r, "steps:\n  a: {run: echo a, hooks: {on_end: {run: exit 1}}}\n");
+    rig_exit(&r, "a", SL_FAIL_COUNT);
+    rig_exit(&r, "a:on_end", SL_FAIL_TIMEOUT);
+    SL_CHECK_EQ_STR(rig_state(&r, "a:on_end"), "failed");
+    SL_CHECK_EQ_INT(r.run.state, SL_RUN_SUCCEEDED);
+    SL_CHECK(!r.run.timed_out);
+    rig_release(&r);
+}
