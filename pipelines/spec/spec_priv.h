@@ -21,7 +21,8 @@
 #define SPEC_DOCS_MAX           200
 #define SPEC_SCRIPT_REPORTS_MAX 20 /* interpolations shown of one script */
 #define SPEC_PATTERNS_MAX       96
-#define SPEC_REGEX_MAX          256 /* bytes of a param's pattern */
+#define SPEC_REGEX_MAX          256          /* bytes of a param's pattern */
+#define SPEC_SUB_BYTES_MAX      (16UL << 20) /* text of all sub-pipelines together */
 #define SPEC_FILES_MAX          (SL_SPEC_INCLUDES_MAX + 1)
 
 /* ---- the language as tables ------------------------------------------------------------------- */
@@ -156,7 +157,7 @@ struct spec_loader {
     struct spec_loader *parent;  /* of a sub-pipeline: the loader of the file that runs it... */
     const struct sl_step *outer; /* ...and the step there */
     SL_VEC(struct spec_sub) subs;
-    size_t n_sub_loads; /* of the outermost loader: files loaded as sub-pipelines so far */
+    size_t n_sub_loads, sub_bytes; /* of the outermost loader: loaded as sub-pipelines so far */
     SL_VEC(struct sl_include_pin) pins;
     const struct sl_spec_source *source;
     struct sl_arena *arena;

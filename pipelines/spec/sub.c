@@ -130,6 +130,12 @@ static struct sl_spec *load_inner(struct spec_loader *l, const struct sl_step *s
         spec_error(l, file->loc, "cannot read '%s': %s", path, err.msg);
         return NULL;
     }
+    root_of(l)->sub_bytes += text.len;
+    if (root_of(l)->sub_bytes > SPEC_SUB_BYTES_MAX) {
+        spec_error(l, file->loc, "sub-pipelines have more than %lu MiB of text in all",
+                   SPEC_SUB_BYTES_MAX >> 20);
+        return NULL;
+    }
     sl_spec_pin(l, path, file->loc, text, sha256);
     struct sl_spec_source source = {
         .file = path, .text = text, .read = l->source->read, .data = l->source->data};

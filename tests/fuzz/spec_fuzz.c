@@ -1,11 +1,11 @@
 /**
  * Any bytes as a pipeline: no crash, no leak; an accepted one has what others rely on. The file may
- * include itself by any name, so that includes are tried too.
+ * include or run itself by any name, so that files in files are tried too. Also as a project.
  */
 #include "core/base/base.h"
 
 #include "core/base/err.h"
-#include "pipelines/spec/spec.h"
+#include "pipelines/plan/plan.h"
 #include "tests/support/sl_fuzz.h"
 
 static int read_same(void *data, struct sl_arena *a, const char *path, struct sl_str *ret,
@@ -36,6 +36,9 @@ static void check_step(const struct sl_step *step)
     case SL_ACT_NOTIFY: SL_ASSERT(step->notify.channel != NULL); break;
     case SL_ACT_UNSUPPORTED: SL_ASSERT(step->unsupported != NULL); break;
     }
+    if (step->matrix != NULL && step->matrix->from != NULL) {
+        SL_ASSERT(step->matrix->max >= 1 && step->matrix->max <= SL_SPEC_FANOUT_MAX);
+    }
     for (size_t i = 0; i < step->n_env; i++) {
         SL_ASSERT(step->env[i].value != NULL);
     }
@@ -61,6 +64,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         for (size_t i = 0; i < spec->n_steps; i++) {
             check_step(&spec->steps[i]);
         }
+    }
+    const struct sl_project *project = NULL;
+    if (rc == 0) {
+        struct sl_param_value *params = NULL;
+        const struct sl_plan *plan = NULL;
+        bool planned = sl_plan_params(spec, NULL, 0, &arena, &diags, &params) == 0 &&
+                       sl_plan_build(spec, params, &arena, &diags, &plan) == 0;
+        SL_ASSERT(!planned || plan->n_steps > 0);
+    }
+    if (sl_project_load(&source, &arena, &diags, &project) == 0) {
+        SL_ASSERT(project->name != NULL);
     }
     struct sl_buf out = SL_BUF_INIT((size_t)1 << 20);
     sl_diags_print(&diags, false, &out);

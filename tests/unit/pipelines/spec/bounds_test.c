@@ -8,6 +8,8 @@
 
 #define HEAD "apiVersion: sluice/v1\nkind: Pipeline\nname: demo\n"
 
+#define WIDE_BYTES ((size_t)1 << 20)
+
 struct fixture {
     struct sl_arena arena;
     struct sl_diags diags;
@@ -30,6 +32,13 @@ static int read_made(void *data, struct sl_arena *a, const char *path, struct sl
                                (long long)(n - 1));
     }
     *ret = sl_str_c(text);
+    if (path[0] == 'w') { /* filled up with a comment */
+        char *wide = sl_arena_alloc(a, WIDE_BYTES + 1);
+        memset(wide, '#', WIDE_BYTES);
+        memcpy(wide, text, ret->len);
+        wide[WIDE_BYTES] = '\0';
+        *ret = (struct sl_str){wide, WIDE_BYTES};
+    }
     return 0;
 }
 
@@ -118,6 +127,13 @@ SL_TEST(pipelines_spec_bounds, sub_pipelines__steps_in_all)
 {
     at_and_past(HEAD "steps:\n  sub: { pipeline: { file: two.yml } }\n", "  s#: { run: x }\n",
                 SL_SPEC_STEPS_MAX - 2, "more than 1000 steps with those of the sub-pipelines");
+}
+
+/* "wN.yml" has one step and exactly a mebibyte of text. */
+SL_TEST(pipelines_spec_bounds, sub_pipelines__text_in_all)
+{
+    at_and_past(HEAD "steps:\n", "  s#: { pipeline: { file: w#.yml } }\n", 16,
+                "sub-pipelines have more than 16 MiB of text in all");
 }
 
 SL_TEST(pipelines_spec_bounds, outputs_of_a_file__number)
