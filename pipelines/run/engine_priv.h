@@ -264,6 +264,8 @@ const char *const *eng_env_argv(struct eng_attempt *ea, const struct eng_bound *
 const char *const *eng_env_build_vars(struct eng_attempt *ea);
 /** Directory of the venv that a step runs in; NULL for another runtime. Caller frees. */
 char *eng_env_dir(const struct eng_run *r, uint32_t step);
+/** Where the interpreter of that venv lies, unless it is part of the system. Caller frees. */
+char *eng_env_prefix(const struct eng_run *r, uint32_t step);
 /** Tree and settings of the image that a step runs in; NULL for another runtime. Caller frees, decrefs. */
 char *eng_env_root(const struct eng_run *r, uint32_t step);
 json_t *eng_env_config(const struct eng_run *r, uint32_t step);

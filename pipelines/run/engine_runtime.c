@@ -243,6 +243,24 @@ char *eng_env_dir(const struct eng_run *r, uint32_t step)
     return venv ? sl_env_path(r->e->ws->path, &env->digest) : NULL;
 }
 
+char *eng_env_prefix(const struct eng_run *r, uint32_t step)
+{
+    const struct sl_run_env *env = env_of(r, step);
+    if (env == NULL || env->python == NULL || sl_starts_with(env->python, "/usr/")) {
+        return NULL;
+    }
+    char *path = sl_strdup(env->python); /* PREFIX/bin/python */
+    for (int i = 0; i < 2; i++) {
+        char *slash = strrchr(path, '/');
+        *(slash != NULL ? slash : path) = '\0';
+    }
+    if (path[0] == '\0') { /* it lies at the root, or in /bin */
+        free(path);
+        return NULL;
+    }
+    return path;
+}
+
 char *eng_env_root(const struct eng_run *r, uint32_t step)
 {
     const struct sl_run_env *env = env_of(r, step);

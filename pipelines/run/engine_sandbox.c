@@ -13,7 +13,7 @@
 #include "pipelines/run/project.h"
 #include "runners/gpu/nodes.h"
 
-#define PARTS_MAX 8 /* binds of an attempt */
+#define PARTS_MAX 9 /* binds of an attempt */
 
 static bool runs_process(const struct sl_step *s)
 {
@@ -159,6 +159,11 @@ void eng_sandbox_fill(struct eng_attempt *ea, struct sl_attempt_spec *spec)
     add(box, binds, spec->checkpoint_dir, true);
     if (env_dir != NULL) {
         add(box, binds, sl_arena_strdup(&ea->arena, env_dir), false);
+    }
+    _cleanup_(free)
+    char *prefix = eng_env_prefix(r, ea->a->step);
+    if (prefix != NULL) {
+        add(box, binds, sl_arena_strdup(&ea->arena, prefix), false);
     }
     _cleanup_(free)
     char *root = eng_env_root(r, ea->a->step);
