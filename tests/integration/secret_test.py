@@ -28,6 +28,7 @@ TOKEN = "cAnArY-7f3a9d/+hub \u00f6 \"x\""
 KEY_LINES = ["-----BEGIN CANARY KEY-----", "q8Zk2LmN0pRsT4uVwXyZcAnArYkEy01234567890abcdEFGH", "-----END CANARY KEY-----"]
 KEY = "\n".join(KEY_LINES) + "\n"
 SECOND = "SeCoNd-canary-b81e44"
+THIRD = "third-canary-value"
 HEAD = "apiVersion: sluice/v1\nkind: Pipeline\n"
 checks = 0
 
@@ -124,7 +125,7 @@ def forms(value):
 
 
 def needles():
-    return forms(TOKEN) | forms(SECOND) | {line.encode() for line in KEY_LINES[1:2]} | forms(KEY_LINES[1])
+    return forms(TOKEN) | forms(SECOND) | forms(THIRD) | {line.encode() for line in KEY_LINES[1:2]} | forms(KEY_LINES[1])
 
 
 def unpacked(data):
@@ -398,6 +399,41 @@ def rotation(place):
     check(decrypt(place.data, "deploy-key", 1) == KEY.encode(), "the key's row decrypts independently")
 
 
+def adoption(place):
+    """The engine dies while a step has its secrets; the next one still knows what to look for."""
+    os.mkfifo(f"{place.top}/up2")
+    os.mkfifo(f"{place.top}/go2")
+    place.write("adopt.yml", leak_text("adopt", f'echo up > {place.top}/up2; read x < {place.top}/go2; '
+                                                'echo "$TOKEN" > "$SLUICE_OUT_out"; echo "late: $TOKEN"'))
+    engine = subprocess.Popen([BIN, "run", "adopt.yml"], cwd=place.work, env=place.env, stdout=subprocess.DEVNULL,
+                              stderr=subprocess.DEVNULL)
+    up = os.open(f"{place.top}/up2", os.O_RDONLY | os.O_NONBLOCK)
+    while not select.select([up], [], [], 0.1)[0]:
+        check(engine.poll() is None, "the run that was to be adopted ended early")
+    os.close(up)
+    engine.kill()
+    engine.wait()
+    place.good("secret", "rotate", "hub-token", stdin=THIRD.encode())
+    with open(f"{place.top}/go2", "w", encoding="utf-8") as f:
+        f.write("on\n")
+    code, text = place.run("resume")
+    check(code == 3, f"resume: exit {code}: {text}")
+    check("output 'out': holds the value of secret 'hub-token'" in place.good("show", "leak-adopt"), text)
+    check("late: ***" in log_of(place, "leak-adopt"), "the log of an adopted step is masked")
+
+
+def sandbox(place):
+    """A shut-in step receives its secrets too, and no process outside shows them."""
+    place.write("box.yml", SHOW.replace("name: show", "name: box").replace("  show:\n", "  show:\n    sandbox: strict\n"))
+    code, text = place.run("run", "box.yml")
+    if code == 3 and "sandbox" in text and not os.environ.get("CI"):
+        print(f"no sandbox here: {text.strip().splitlines()[-1]}")
+        return
+    check(code == 0, f"exit {code}: {text}")
+    log = log_of(place, "box")
+    check(hashlib.sha256(SECOND.encode()).hexdigest() in log and hashlib.sha256(KEY.encode()).hexdigest() in log, log)
+
+
 def refusals(place):
     place.write("missing.yml", HEAD + "name: missing\nsteps:\n  a:\n    secrets: { T: hub-tokem }\n    run: x\n")
     code, text = place.run("run", "missing.yml")
@@ -475,6 +511,8 @@ def main():
     try:
         core_dump(place, canaries(place))
         rotation(place)
+        sandbox(place)
+        adoption(place)
         refusals(place)
         files = search_tree(place.top)
         acts = search_database(place.data)
