@@ -205,6 +205,12 @@ static struct sl_plan_step *add(struct builder *b, size_t spec_index)
         : p->cond_replaces_success || p->is_finally
             ? sl_expr_source(p->spec->cond)
             : sl_arena_printf(b->a, "success() && (%s)", sl_expr_source(p->spec->cond));
+    for (const struct sl_sub *sub = p->spec->sub; sub != NULL; sub = sub->up) {
+        if (sub->cond != NULL) { /* of the step that stands for the sub-pipeline */
+            p->effective_cond = sl_arena_printf(b->a, "%s: %s; %s", sub->id,
+                                                sl_expr_source(sub->cond), p->effective_cond);
+        }
+    }
     return p;
 }
 

@@ -78,6 +78,8 @@ SL_TEST(pipelines_plan_sub, steps__take_the_place_of_the_outer_one)
     struct planned p;
     start(&p);
     SL_CHECK_EQ_STR(planned_needs(&p, "a/fit[seed=2]"), "data");
+    SL_CHECK_EQ_STR(p.plan->steps[planned_step(&p, "a/pick")].effective_cond,
+                    "a: params.go; success()");
     SL_CHECK_EQ_STR(planned_needs(&p, "a/pick"), "data a/fit[seed=1] a/fit[seed=2]");
     SL_CHECK_EQ_STR(planned_needs(&p, "a/fit:on_failure"), "data a/fit[seed=1] a/fit[seed=2]");
     SL_CHECK_EQ_STR(planned_needs(&p, "a/after"), "data a/extra");
