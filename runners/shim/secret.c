@@ -113,6 +113,19 @@ static bool any_file(void)
     return false;
 }
 
+/* In the place of a variable of that name, else behind the others. */
+static void put_variable(struct shim_spec *spec, char *entry, size_t head_len)
+{
+    size_t at = 0;
+    while (at < spec->n_env && strncmp(spec->env[at], entry, head_len) != 0) {
+        at++;
+    }
+    spec->env[at] = entry;
+    if (at == spec->n_env) {
+        spec->env[++spec->n_env] = NULL;
+    }
+}
+
 static bool set_variable(struct shim_spec *spec, struct secret *s)
 {
     size_t name_len = strlen(s->name);
@@ -134,8 +147,7 @@ static bool set_variable(struct shim_spec *spec, struct secret *s)
         at += name_len;
     }
     *at = '\0';
-    spec->env[spec->n_env++] = s->entry;
-    spec->env[spec->n_env] = NULL;
+    put_variable(spec, s->entry, name_len + 1);
     return true;
 }
 

@@ -93,6 +93,30 @@ SL_TEST(runners_local_secret, step__gets_its_values_byte_for_byte)
     rig_close(&r);
 }
 
+SL_TEST(runners_local_secret, variable__of_the_environment_too__the_secret_is_what_counts)
+{
+    struct rig r = {0};
+    struct rig_attempt a;
+    struct sl_err err = SL_ERR_INIT;
+    const char *const argv[] = {"sh", "-c", "env | grep -c ^LC_ALL=; printenv LC_ALL", NULL};
+    const struct sl_attempt_secret one = {
+        .name = "LC_ALL", .value = TOKEN, .len = sizeof(TOKEN) - 1};
+    rig_open(&r);
+    rig_prepare(&r, &a);
+    const struct sl_attempt_spec spec = {.attempt_id = a.id,
+                                         .attempt_dir = a.dir,
+                                         .argv = argv,
+                                         .env = rig_env,
+                                         .secrets = &one,
+                                         .n_secrets = 1};
+    SL_CHECK_OK(r.runner->ops->start(r.runner, &spec, &a.handle, &err), err);
+    rig_go(&r, &a);
+    rig_wait(&r, &a);
+    check_log(&a, "1\n***\n");
+    rig_free(&a);
+    rig_close(&r);
+}
+
 SL_TEST(runners_local_secret, log__shows_stars_however_a_value_is_printed)
 {
     struct rig r = {0};
