@@ -415,6 +415,40 @@ def test_refused_addresses():
     p.close()
 
 
+def test_hostile_answers():
+    class Hostile(data_server.Files):
+        def do_GET(self):
+            kind = self.path.strip("/")
+            self.send_response(200)
+            if kind == "many":
+                for i in range(300):
+                    self.send_header(f"X-{i}", "y")
+            elif kind == "long":
+                for i in range(30):
+                    self.send_header(f"X-{i}", "y" * 4000)
+            elif kind == "lie":
+                self.send_header("Content-Length", "1000")
+                self.end_headers()
+                self.wfile.write(b"x" * 10)
+                self.close_connection = True
+                return
+            elif kind == "encoded":
+                self.send_header("Content-Encoding", "gzip")
+            self.send_header("Content-Length", "4")
+            self.end_headers()
+            self.wfile.write(b"\x1f\x8b\x08\x00")
+
+    s, p = data_server.Server(Hostile), Place()
+    check("200 lines" in p.run("data", "import", s.url + "/many", "x", code=2), "many headers")
+    check("65536 bytes" in p.run("data", "import", s.url + "/long", "x", code=2), "long head")
+    p.run("data", "import", s.url + "/encoded", "e")
+    check(p.get("e") == {"encoded": b"\x1f\x8b\x08\x00"}, "bytes are taken as they are sent")
+    check("no datasets" in p.run("data", "ls") or " x " not in p.run("data", "ls"), "nothing of x")
+    s.files["/a%2Fb"] = Item(b"")
+    check("cannot be a file" in p.run("data", "import", s.url + "/a%2F..%2Fb", "y", code=2), "names")
+    p.close()
+
+
 def test_bounded_memory():
     """256 MiB (or TEST_BIG bytes) through at most 100 MB of resident memory."""
     size = int(os.environ.get("TEST_BIG", str(256 << 20)))
