@@ -128,6 +128,22 @@ int sl_cmd_serve(struct sl_cmd *c)
     return sl_cmd_data_or_make(c, &made) < 0 ? sl_cmd_fail(c) : sl_follow(c, &f);
 }
 
+/** Nothing of the run executes; it only awaits people. */
+static bool only_awaits(const json_t *run)
+{
+    bool awaits = false;
+    size_t i = 0;
+    json_t *step = NULL;
+    json_array_foreach (json_object_get(run, "steps"), i, step) {
+        const char *state = sl_json_str(step, "state", "");
+        awaits = awaits || sl_streq(state, "awaiting_approval");
+        if (sl_streq(state, "running")) {
+            return false;
+        }
+    }
+    return awaits;
+}
+
 int sl_cmd_cancel(struct sl_cmd *c)
 {
     json_t *run = NULL;
@@ -140,6 +156,7 @@ int sl_cmd_cancel(struct sl_cmd *c)
     const char *name = sl_arena_strdup(&c->arena, sl_json_str(run, "name", ""));
     bool final = sl_json_bool(run, "final", false);
     const char *state = sl_arena_strdup(&c->arena, sl_json_str(run, "state", ""));
+    bool awaits = only_awaits(run);
     json_decref(run);
     if (final) {
         (void)sl_err_set(&c->err, SL_ECONFLICT, "run %s has ended already: %s", name, state);
@@ -147,6 +164,12 @@ int sl_cmd_cancel(struct sl_cmd *c)
     }
     rc = sl_call(c, "runs.cancel", json_pack("{s:s, s:s}", "run", id, "actor", sl_cmd_actor(c)),
                  &answer);
+    if (rc == -SL_EUNREACHABLE &&
+        awaits) { /* nobody stays for it: be the engine until it is over */
+        const struct sl_follow f = {.run = id, .cancel = true};
+        int status = sl_follow(c, &f);
+        return status == SL_EXIT_CANCELLED ? SL_EXIT_OK : status;
+    }
     if (rc == -SL_EUNREACHABLE) {
         (void)sl_err_set(&c->err, SL_EUNREACHABLE,
                          "no engine works on run %s; 'sluice resume %s' takes it up, and Ctrl-C "

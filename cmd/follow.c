@@ -205,6 +205,9 @@ static void start_work(struct host *h)
     } else if (h->f->run != NULL) {
         (void)snprintf(h->run_id, sizeof(h->run_id), "%s", h->f->run);
         begin_progress(h);
+        if (h->f->cancel) {
+            SL_IGNORE(sl_engine_cancel(h->engine, h->run_id, sl_cmd_actor(h->c), NULL));
+        }
     } else if (!h->f->forever) {
         h->ended = sl_engine_n_runs(h->engine) == 0;
     }

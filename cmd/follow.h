@@ -12,6 +12,7 @@ struct sl_follow {
     json_t *submission; /* submitted first; NULL: nothing new */
     const char *run;    /* full id to follow when nothing is submitted; NULL: all live runs */
     bool only_submit;   /* hand it to a running engine and return */
+    bool cancel;        /* cancel `run` first */
     bool forever;       /* `serve`: until SIGTERM */
     const char *group;  /* Unix group that may look and vote; NULL none */
 };

@@ -10,6 +10,8 @@
 #include "core/track/track.h"
 #include "pipelines/run/vote.h"
 
+#define ROOM_RETRY_MS 5000 /* a request that met a full disk is made again after this */
+
 struct deciding {
     struct sl_work work;
     struct eng_run *run;
@@ -329,7 +331,12 @@ static void decide_with(struct deciding *x, struct sl_db *db)
     }
     x->d.kind = SL_DECIDE_RUN;
     if (p->spec->action == SL_ACT_APPROVAL) {
-        if (eng_approval_decide(x->run, x->step, x->bound, db, &x->d, &err) < 0) {
+        int rc = eng_approval_decide(x->run, x->step, x->bound, db, &x->d, &err);
+        if (rc == -SL_ENOSPACE) { /* the step is not to blame: it asks again when there is room */
+            x->d.kind = SL_DECIDE_WAIT;
+            x->d.until_ms = sl_now_ms() + ROOM_RETRY_MS;
+            snprintf(x->d.reason, sizeof(x->d.reason), "%.280s", err.msg);
+        } else if (rc < 0) {
             fail(x, &err);
         }
         return;

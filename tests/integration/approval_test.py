@@ -208,6 +208,18 @@ def expiry_and_rejection(root, me):
     q.expect(4, "awaits", "run", "pipeline.yml")
 
 
+def cancelled(root, me):
+    """Nobody has to stay for a run to be cancelled while it waits; nobody is asked about it afterwards."""
+    p = Place(root, "cancel", f"[user:{me}]", me_too)
+    p.expect(0, "in force", "project", "apply", "project.yml")
+    p.expect(4, "awaits", "run", "pipeline.yml")
+    p.expect(0, "cancelled", "cancel", "last")
+    check(p.state("approve") == "cancelled", "the step is not cancelled")
+    p.expect(0, "nothing waits for anybody", "inbox", "--all")
+    p.expect(3, "is void already", "approve", "last/approve")
+    check(p.acts("approval.void") == 1, "not in the audit log")
+
+
 def void_by_verdict(root, me):
     """A later gate refuses the candidate: the open request is void, and the step asks anew."""
     p = Place(root, "void", f"[user:{me}]", me_too)
@@ -311,6 +323,8 @@ def two_users(root):
                              {"step": "approve", "approve": True, "actor": "daemon", "voter": "daemon"})
         check(status == 403 or status == 409, f"{status} {text}")
         check("root asked for this" in text, text)
+        status, text = p.ask("POST", "/api/v1/runs/last/vote", {"step": "approve"})
+        check(status == 400 and "'approve' is missing" in text, f"{status} {text}")
         p.expect(0, "candidate.quality = 0.9", "inbox", uid="daemon")
         p.expect(0, "the engine goes on", "approve", "last/approve", "--reason", "fine", uid="daemon")
         p.expect(0, "", "resume", "approval#1")
@@ -368,6 +382,7 @@ def main():
         alone(root, me)
         expiry_and_rejection(root, me)
         void_by_verdict(root, me)
+        cancelled(root, me)
         lost_steps(root)
         without_gate(root, me)
         queued_behind(root, me)

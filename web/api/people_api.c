@@ -27,6 +27,9 @@ int sl_api_runs_vote(struct sl_api_ctx *ctx, const json_t *args, json_t **ret, s
                             .now_ms = sl_now_ms()};
     int rc = sl_api_arg_need(args, "run", &v.run, err);
     rc = rc < 0 ? rc : sl_api_arg_need(args, "step", &v.step, err);
+    if (rc == 0 && json_object_get(args, "approve") == NULL) { /* silence is no vote */
+        rc = sl_err_set(err, SL_EINVAL, "'approve' is missing: true or false");
+    }
     rc = rc < 0 ? rc : sl_run_vote(ctx->ws, &v, &done, err);
     if (done.run_id[0] != '\0' && !done.decision) { /* a denied vote may have ended the request */
         (void)snprintf(ctx->ask_again, sizeof(ctx->ask_again), "%s", done.run_id);
