@@ -1,6 +1,7 @@
 """The worked example of the language as it was designed, without triggers and canary traffic: an environment from a
 lock, fan-out over GPUs with checkpoints, a gate against the champion, an approval, a deployment, an undo that is
 not needed, and a message at the end. Two rounds: nothing is champion yet, then one is."""
+import http.server
 import json
 import os
 import pwd
@@ -9,6 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 
 SLUICE = os.path.abspath(os.environ["SLUICE_BIN"])
 
@@ -93,7 +95,7 @@ name: churn
 groups: { ml-leads: [user:APPROVER] }
 environments:
   prod: { targets: [churn-api], approval: { from: role:ml-leads, quorum: 1, deny_requester: DENY } }
-channels: { ops-chat: { webhook: { url: "http://127.0.0.1:1/hook" } } }
+channels: { ops-chat: { webhook: { url: "http://127.0.0.1:PORT/hook" } } }
 """
 
 PREP = """
@@ -158,8 +160,24 @@ def check(condition, text):
         die(text)
 
 
+class Hook(http.server.BaseHTTPRequestHandler):
+    texts, came = [], threading.Condition()
+
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
+        with Hook.came:
+            Hook.texts.append(body.decode())
+            Hook.came.notify_all()
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *args):
+        pass
+
+
 class Place:
-    def __init__(self, top):
+    def __init__(self, top, port):
         self.two = os.geteuid() == 0 and shutil.which("setpriv") is not None
         self.me = pwd.getpwuid(os.geteuid()).pw_name
         self.approver = "daemon" if self.two else self.me
@@ -169,7 +187,7 @@ class Place:
         pipeline = PIPELINE
         if not self.two:
             pipeline = pipeline.replace("deny_requester: true", "deny_requester: false")
-        project = PROJECT.replace("APPROVER", self.approver)
+        project = PROJECT.replace("APPROVER", self.approver).replace("PORT", str(port))
         for name, text in {"pipeline.yml": pipeline, "target.yml": TARGET, "requirements.lock": "",
                            "project.yml": project.replace("DENY", "true" if self.two else "false"),
                            "src/prep.py": PREP, "src/lib/split.py": SPLIT, "train.py": TRAIN,
@@ -183,7 +201,7 @@ class Place:
         with open(self.gpus, "w", encoding="utf-8") as out:
             json.dump({"gpus": gpus}, out)
         self.env = {"PATH": os.environ["PATH"], "TERM": "dumb", "HOME": top, "LANG": "C.UTF-8",
-                    "SLUICE_GPU_INVENTORY": self.gpus}
+                    "SLUICE_GPU_INVENTORY": self.gpus, "SLUICE_NOTIFY_ALLOW": "http,loopback"}
 
     def run(self, *args, user=None):
         command = [SLUICE, "--data", self.data, *args]
@@ -225,7 +243,9 @@ def one_round(p, number, numbers, *params):
 def main():
     top = tempfile.mkdtemp(prefix="worked.")
     os.chmod(top, 0o755)
-    p = Place(top)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hook)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    p = Place(top, server.server_port)
     engine = None
     try:
         p.expect(0, "in force", "project", "apply", "project.yml")
@@ -240,14 +260,19 @@ def main():
         lineage = p.expect(0, "approved by", "lineage", "churn-api")
         check("churn/labels" in lineage and "environment" in lineage.lower(), lineage)
         p.expect(0, "is live", "rollback", "churn-api", "--reason", "try it")
-        p.expect(0, "queued for webhook ops-chat", "why", "last/tell")
+        with Hook.came:
+            told = Hook.came.wait_for(lambda: len(Hook.texts) >= 2, timeout=20)
+        check(told, f"messages that came: {Hook.texts}")
+        check("churn 1: succeeded" in Hook.texts[0] and "churn 2: succeeded" in Hook.texts[1],
+              str(Hook.texts))
     finally:
         if engine is not None:
             engine.send_signal(signal.SIGTERM)
             engine.communicate(timeout=60)
+        server.shutdown()
         subprocess.run(["chmod", "-R", "u+w", top], check=False)
         shutil.rmtree(top, ignore_errors=True)
-    print(f"worked example: two rounds, {'two users' if p.two else 'one user (not root)'}")
+    print(f"worked example: two rounds, {'two users' if p.two else 'one user (not root)'}, message delivered")
 
 
 main()
