@@ -23,6 +23,8 @@ def serve(path):
         "    protocol_version = 'HTTP/1.1'\n"
         "    def log_message(self, *a): pass\n"
         "    def do_GET(self):\n"
+        "        if self.headers.get('If-None-Match') == '\"1\"':\n"
+        "            self.send_response(304); self.end_headers(); return\n"
         "        size = os.path.getsize(sys.argv[1])\n"
         "        self.send_response(200)\n"
         "        self.send_header('Content-Length', str(size)); self.send_header('ETag', '\"1\"')\n"
