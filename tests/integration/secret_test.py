@@ -438,6 +438,9 @@ def refusals(place):
     place.write("missing.yml", HEAD + "name: missing\nsteps:\n  a:\n    secrets: { T: hub-tokem }\n    run: x\n")
     code, text = place.run("run", "missing.yml")
     check(code == 2 and "step 'a', variable T: there is no secret 'hub-tokem'; did you mean 'hub-token'?" in text, text)
+    place.write("hook.yml", HEAD + "name: hook\nsteps:\n  a:\n    run: x\n    hooks: { on_failure: { run: y, secrets: { T: absent } } }\n")
+    code, text = place.run("run", "hook.yml")
+    check(code == 2 and "variable T: there is no secret 'absent'; store one with: sluice secret set absent" in text, text)
     key = f"{place.data}/secret.key"
     os.chmod(key, 0o644)
     code, text = place.run("secret", "set", "x", stdin=b"value")
