@@ -181,6 +181,7 @@ static int fill_record(struct eng_run *r, const json_t *q, struct sl_err *err)
                   e->runner_facts, "no_cache", sl_json_bool(q, "no_cache", false));
     sl_json_set_str(facts, "code_author", sl_json_str(q, "code_author", NULL));
     json_object_set_new(facts, "runtimes", sl_run_envs_json(r->spec, r->envs));
+    sl_json_set_i64(facts, "host_steps", (int64_t)sl_run_host_steps(r->spec));
     json_t *policy = eng_sandbox_policy_json(r);
     if (policy != NULL) {
         json_object_set_new(facts, "sandbox", policy);

@@ -275,22 +275,54 @@ json_t *eng_env_config(const struct eng_run *r, uint32_t step)
     return image ? sl_env_config(r->e->ws->path, &env->digest) : NULL;
 }
 
-/** Variables of the engine's user that would change what pip and the interpreter do here, or are ours. */
-static bool kept_back(const char *entry)
+/** What pip, the interpreter and a compiler read from the environment of the engine's user. Nothing else is passed on:
+ * building a package from source runs its code. Of pip's own what would put packages elsewhere is held back. */
+static bool passed_on(const char *entry)
 {
-    static const char *const prefixes[] = {"PYTHON",        "VIRTUAL_ENV=", "SLUICE_",
-                                           "PIP_TARGET=",   "PIP_PREFIX=",  "PIP_ROOT=",
-                                           "PIP_USER=",     "PIP_NO_DEPS=", "PIP_REQUIREMENT=",
-                                           "PIP_EDITABLE=", "PIP_DRY_RUN=", "TMPDIR="};
-    if (sl_starts_with(entry, "SLUICE_FAULT=")) {
-        return false; /* tests strike the builder too */
-    }
+    static const char *const prefixes[] = {"PATH=",
+                                           "HOME=",
+                                           "USER=",
+                                           "LOGNAME=",
+                                           "LANG=",
+                                           "LC_",
+                                           "TZ=",
+                                           "PIP_",
+                                           "http_proxy=",
+                                           "https_proxy=",
+                                           "no_proxy=",
+                                           "all_proxy=",
+                                           "HTTP_PROXY=",
+                                           "HTTPS_PROXY=",
+                                           "NO_PROXY=",
+                                           "ALL_PROXY=",
+                                           "SSL_CERT_",
+                                           "NETRC=",
+                                           "XDG_",
+                                           "REQUESTS_CA_",
+                                           "CURL_CA_",
+                                           "CC=",
+                                           "CXX=",
+                                           "CFLAGS=",
+                                           "CXXFLAGS=",
+                                           "CPPFLAGS=",
+                                           "LDFLAGS=",
+                                           "LD_LIBRARY_PATH=",
+                                           "MAKEFLAGS=",
+                                           "ASAN_OPTIONS=",
+                                           "UBSAN_OPTIONS=",
+                                           "LSAN_OPTIONS=",
+                                           "SLUICE_FAULT="};
+    static const char *const held_back[] = {
+        "PIP_TARGET=",  "PIP_PREFIX=",      "PIP_ROOT=",     "PIP_USER=",
+        "PIP_NO_DEPS=", "PIP_REQUIREMENT=", "PIP_EDITABLE=", "PIP_DRY_RUN="};
+    bool passed = false;
     for (size_t i = 0; i < SL_LEN(prefixes); i++) {
-        if (sl_starts_with(entry, prefixes[i])) {
-            return true;
-        }
+        passed = passed || sl_starts_with(entry, prefixes[i]);
     }
-    return false;
+    for (size_t i = 0; i < SL_LEN(held_back); i++) {
+        passed = passed && !sl_starts_with(entry, held_back[i]);
+    }
+    return passed;
 }
 
 const char *const *eng_env_build_vars(struct eng_attempt *ea)
@@ -304,7 +336,7 @@ const char *const *eng_env_build_vars(struct eng_attempt *ea)
     const char **out = SL_ARENA_ARRAY(a, const char *, n + 2);
     size_t used = 0;
     for (size_t i = 0; i < n && used < SL_RUNNER_ENV_MAX - 1; i++) {
-        if (!kept_back(host[i])) {
+        if (passed_on(host[i])) {
             out[used++] = host[i];
         }
     }

@@ -185,6 +185,17 @@ const struct sl_run_env *sl_run_env_of(const struct sl_spec *spec, const struct 
     return i < 0 ? NULL : &envs[i];
 }
 
+size_t sl_run_host_steps(const struct sl_spec *spec)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < spec->n_steps; i++) {
+        const struct sl_step *s = &spec->steps[i];
+        bool process = s->action == SL_ACT_RUN || s->action == SL_ACT_COMMAND;
+        n += process && s->builds == NULL && s->runtime.kind == SL_RUNTIME_HOST ? 1 : 0;
+    }
+    return n;
+}
+
 json_t *sl_run_env_key(const struct sl_run_env *env, struct sl_digest *ret_key)
 {
     char hex[SL_DIGEST_HEX + 1];

@@ -47,6 +47,9 @@ int sl_run_envs_store(const struct sl_spec *spec, const struct sl_run_env *envs,
 const struct sl_run_env *sl_run_env_of(const struct sl_spec *spec, const struct sl_run_env *envs,
                                        const struct sl_step *s);
 
+/** How many written steps run programs on the host as it is: what nobody can make again. */
+size_t sl_run_host_steps(const struct sl_spec *spec);
+
 /** The cache record of a step that makes an environment: nothing but what the environment is. New reference. */
 json_t *sl_run_env_key(const struct sl_run_env *env, struct sl_digest *ret_key);
 

@@ -109,6 +109,8 @@ def made_once_then_offline(place):
     place.sluice("run", "pipeline.yml", prefix=offline(), PIP_FIND_LINKS=None)
     expect(place.steps(), {"env:requirements.lock": "cached", "use": "cached"})
     [env] = place.envs()
+    shown = place.sluice("show", "last")
+    assert f"runs in   requirements.lock  {env['id'][:12]}" in shown and "not reproducible" not in shown, shown
     assert env["ready"] and env["packages"] == 2 and env["in_use_by"] == [], env
     held = [path for path in glob.glob(f"{place.repo}/.sluice/envs/{env['id']}/**", recursive=True)
             if not os.path.islink(path) and os.stat(path).st_mode & 0o222]
@@ -290,7 +292,7 @@ def credentials_leave_no_trace(place):
     canary = "canary5f1c7e"
     place.lock(["tiny==6.0:helper", "helper==2.0"])
     place.sluice("run", "pipeline.yml", PIP_NO_INDEX=None, PIP_INDEX_URL=f"http://me:{canary}@127.0.0.1:9/simple",
-                 PIP_RETRIES="0", HTTPS_PROXY=f"http://me:{canary}@127.0.0.1:9")
+                 PIP_RETRIES="0", HTTPS_PROXY=f"http://me:{canary}@127.0.0.1:9", AWS_SECRET_ACCESS_KEY=canary)
     found = subprocess.run(["grep", "-rl", canary, f"{place.repo}/.sluice"], capture_output=True, text=True,
                            check=False).stdout
     expect(found, "")
@@ -327,6 +329,7 @@ def example_of_the_page_runs(place):
     place.sluice("run", "example.yml")
     expect(place.steps(), {"env:requirements.lock": "succeeded", "train": "succeeded", "tidy": "succeeded"})
     assert "in the environment" in place.sluice("logs", "last/train")
+    assert "the host as it is: not reproducible" in place.sluice("show", "last")
 
 
 def main():
