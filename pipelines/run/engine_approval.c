@@ -57,55 +57,73 @@ static int take_candidate(const struct sl_artifact *found, struct sl_arena *a,
     return 0;
 }
 
+/** What is looked for, and where. */
+struct finding {
+    struct eng_run *r;
+    uint32_t step;
+    struct sl_db *db;
+    struct sl_arena *a;
+    struct sl_approval_bound *bound;
+};
+
 /** The candidate of a gate that passed: bound in this engine's life, or bound once more. */
-static int gate_candidate(struct eng_run *r, uint32_t gate, struct sl_db *db, struct sl_arena *a,
-                          struct sl_approval_bound *b, struct sl_err *err)
+static int gate_candidate(const struct finding *f, uint32_t gate, struct sl_err *err)
 {
     struct eng_bound *again = NULL;
-    const struct eng_bound *bound = r->bound[gate];
+    const struct eng_bound *bound = f->r->bound[gate];
     int rc = 0;
     if (bound == NULL) {
-        rc = eng_bind(r, gate, db, &again, err);
+        rc = eng_bind(f->r, gate, f->db, &again, err);
         bound = again;
     }
-    rc = rc < 0 ? rc : take_candidate(&bound->step.candidate, a, b, err);
+    rc = rc < 0 ? rc : take_candidate(&bound->step.candidate, f->a, f->bound, err);
     eng_bound_free(again);
     return rc;
 }
 
-/** Without a gate: the model of the deployments after the step, as far as it exists already. */
-static int deployed_candidate(struct eng_run *r, uint32_t step, struct sl_db *db,
-                              struct sl_arena *a, struct sl_approval_bound *b, struct sl_err *err)
+/** All that the deployment needs besides the step has ended before it: nothing that still changes is read. */
+static bool is_known(const struct sl_plan_step *deploy, uint32_t step, const bool *needed)
 {
-    const struct sl_plan *plan = r->core.plan;
+    for (uint32_t k = 0; k < deploy->n_needs; k++) {
+        if (deploy->needs[k] != step && !needed[deploy->needs[k]]) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/** Without a gate: the model of the deployments after the step, when it is made before it. */
+static int deployed_candidate(const struct finding *f, const bool *needed, struct sl_err *err)
+{
+    const struct sl_plan *plan = f->r->core.plan;
     _cleanup_(free)
-    bool *after = dependents_of(plan, step);
+    bool *after = dependents_of(plan, f->step);
     int rc = 0;
-    for (uint32_t i = step + 1; rc == 0 && i < plan->n_steps; i++) {
+    for (uint32_t i = f->step + 1; rc == 0 && i < plan->n_steps; i++) {
         struct eng_bound *bound = NULL;
         if (after[i] && plan->steps[i].spec->action == SL_ACT_DEPLOY &&
-            eng_bind(r, i, db, &bound, NULL) == 0) {
-            rc = take_candidate(&bound->step.candidate, a, b, err);
+            is_known(&plan->steps[i], f->step, needed) &&
+            eng_bind(f->r, i, f->db, &bound, NULL) == 0) {
+            rc = take_candidate(&bound->step.candidate, f->a, f->bound, err);
             eng_bound_free(bound);
         }
     }
     return rc;
 }
 
-static int find_candidate(struct eng_run *r, uint32_t step, struct sl_db *db, struct sl_arena *a,
-                          struct sl_approval_bound *b, struct sl_err *err)
+static int find_candidate(const struct finding *f, struct sl_err *err)
 {
-    const struct sl_plan *plan = r->core.plan;
+    const struct sl_plan *plan = f->r->core.plan;
     _cleanup_(free)
-    bool *needed = needs_of(plan, step);
+    bool *needed = needs_of(plan, f->step);
     int rc = 0;
-    for (uint32_t i = 0; rc == 0 && i < step; i++) {
+    for (uint32_t i = 0; rc == 0 && i < f->step; i++) {
         if (needed[i] && plan->steps[i].spec->action == SL_ACT_GATE &&
-            sl_step_state_good(r->core.steps[i].state)) {
-            rc = gate_candidate(r, i, db, a, b, err);
+            sl_step_state_good(f->r->core.steps[i].state)) {
+            rc = gate_candidate(f, i, err);
         }
     }
-    return rc < 0 || b->entity != NULL ? rc : deployed_candidate(r, step, db, a, b, err);
+    return rc < 0 || f->bound->entity != NULL ? rc : deployed_candidate(f, needed, err);
 }
 
 /* ---- targets -------------------------------------------------------------------------------------- */
@@ -239,8 +257,9 @@ int eng_approval_decide(struct eng_run *r, uint32_t step, const struct eng_bound
     struct sl_approval_bound *bound = &x.ask.bound;
     bound->code = r->record.code;
     sl_run_pipeline_digest(&r->record, &bound->pipeline);
+    const struct finding f = {r, step, db, &a, bound};
     int rc = s->candidate != NULL ? take_candidate(&b->step.candidate, &a, bound, err)
-                                  : find_candidate(r, step, db, &a, bound, err);
+                                  : find_candidate(&f, err);
     rc = rc < 0 ? rc : find_targets(r, step, &a, &bound->targets, err);
     bool live = false;
     rc = rc < 0 ? rc : sl_run_live_as_approved(db, bound, &live, err);
