@@ -5,6 +5,8 @@ a user's index would be found.
 """
 import contextlib
 import glob
+import hashlib
+import io
 import json
 import os
 import re
@@ -12,6 +14,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 import tempfile
 
 BIN = os.path.abspath(os.environ.get("SLUICE_BIN", "build/dev/sluice"))
@@ -310,6 +313,39 @@ def made_without_a_pipeline(place):
     place.sluice("env", "show", "ffffffffffff", want=2)
 
 
+def source_is_built_once(place):
+    """A source distribution with a backend of its own: built by the first run, its wheel kept for the others."""
+    backend = """import zipfile
+def build_wheel(folder, config_settings=None, metadata_directory=None):
+    name, info = "sourced-1.0-py3-none-any.whl", "sourced-1.0.dist-info"
+    files = {"sourced.py": "version = '1.0'\\n", f"{info}/METADATA": "Metadata-Version: 2.1\\nName: sourced\\nVersion: 1.0\\n",
+             f"{info}/WHEEL": "Wheel-Version: 1.0\\nGenerator: t\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n"}
+    with zipfile.ZipFile(f"{folder}/{name}", "w") as out:
+        for path, text in files.items():
+            out.writestr(path, text)
+        out.writestr(f"{info}/RECORD", "".join(f"{path},,\\n" for path in files) + f"{info}/RECORD,,\\n")
+    return name
+"""
+    files = {"backend.py": backend, "PKG-INFO": "Metadata-Version: 2.1\nName: sourced\nVersion: 1.0\n",
+             "pyproject.toml": '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'}
+    path = f"{place.index}/sourced-1.0.tar.gz"
+    with tarfile.open(path, "w:gz") as out:
+        for name, text in files.items():
+            info = tarfile.TarInfo(f"sourced-1.0/{name}")
+            info.size = len(text)
+            out.addfile(info, io.BytesIO(text.encode()))
+    with open(path, "rb") as made:
+        place.write("requirements.lock", f"sourced==1.0 --hash=sha256:{hashlib.sha256(made.read()).hexdigest()}\n")
+    place.write("sourced.yml", PIPELINE.replace("demo", "sourced").replace(
+        "command: [python, use.py]", "run: python -c 'import sourced; print(sourced.version)' | tee \"$SLUICE_OUT_said\""))
+    place.sluice("run", "sourced.yml")
+    os.remove(path)
+    place.sluice("env", "gc", "--older", "0")
+    place.sluice("run", "sourced.yml", "--no-cache", prefix=offline(), PIP_FIND_LINKS=None)
+    expect(place.steps(), {"env:requirements.lock": "succeeded", "use": "succeeded"})
+    assert "1.0" in place.sluice("logs", "last/use")
+
+
 def policy_wants_reproducible_steps(place):
     place.write("project.yml", "apiVersion: sluice/v1\nkind: Project\nname: strict\npolicies: { reproducible: true }\n")
     place.sluice("project", "apply", "project.yml")
@@ -348,6 +384,7 @@ def main():
     credentials_leave_no_trace(place)
     made_without_a_pipeline(place)
     example_of_the_page_runs(place)
+    source_is_built_once(place)
     place.lock(["tiny==7.0:helper", "helper==2.0"])
     policy_wants_reproducible_steps(place)
     print(f"environments: {len(POINTS)} kill points, {len(place.envs())} environments, all fine")
