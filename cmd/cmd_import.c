@@ -3,13 +3,19 @@
 #include "core/base/base.h"
 
 #include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
+#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "cmd/import.h"
 #include "core/base/fs.h"
 #include "core/base/time.h"
 #include "pipelines/run/workspace.h"
+
+#define KEEP_UNFINISHED_MS ((int64_t)90 * 24 * 3600 * 1000) /* and what refreshes compare with */
 
 #ifndef SLUICE_VERSION
 #define SLUICE_VERSION "unversioned"
@@ -158,6 +164,46 @@ static int put_record(struct sl_blob_store *blobs, const json_t *record,
     return rc;
 }
 
+/* Ctrl-C during a transfer: as a descriptor, so that the transfer asks and nothing is interrupted half way. */
+static int watch_interrupts(void)
+{
+    sigset_t set;
+    (void)sigemptyset(&set);
+    (void)sigaddset(&set, SIGINT);
+    (void)sigaddset(&set, SIGTERM);
+    (void)pthread_sigmask(SIG_BLOCK, &set, NULL);
+    return signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+}
+
+static bool interrupted(void *data)
+{
+    struct pollfd p = {.fd = *(const int *)data, .events = POLLIN};
+    return poll(&p, 1, 0) == 1;
+}
+
+static int bring(struct sl_cmd *c, struct sl_import_opts *opts, struct sl_manifest *made,
+                 struct sl_imported *got)
+{
+    struct sl_source_access access;
+    const struct sl_source_access *given = opts->access;
+    _cleanup_(close)
+    int signals = -1;
+    if (opts->source.kind != SL_SOURCE_PATH) { /* a path has nothing to resume: it dies at once */
+        access = *opts->access;
+        signals = watch_interrupts();
+        access.fetch.cancelled = interrupted;
+        access.fetch.cancel_data = &signals;
+        opts->access = &access;
+    }
+    int rc = sl_source_import(opts, made, got, &c->err);
+    opts->access = given;
+    if (rc == -SL_ECANCELLED) {
+        rc = sl_err_set(&c->err, SL_ECANCELLED,
+                        "cancelled; the same command goes on where it stopped");
+    }
+    return rc;
+}
+
 static int import_and_commit(struct sl_cmd *c, struct sl_import_opts *opts, struct sl_metadata *m,
                              const char *message, json_t **ret)
 {
@@ -174,7 +220,8 @@ static int import_and_commit(struct sl_cmd *c, struct sl_import_opts *opts, stru
     opts->progress = sl_cmd_meter_tick;
     opts->data = meter;
     opts->tool = "sluice/" SLUICE_VERSION;
-    int rc = fd < 0 ? fd : sl_source_import(opts, &made, &got, &c->err);
+    SL_IGNORE(fd < 0 ? fd : sl_source_clean(fd, KEEP_UNFINISHED_MS, NULL)); /* room, no more */
+    int rc = fd < 0 ? fd : bring(c, opts, &made, &got);
     sl_cmd_meter_free(meter);
     rc = rc < 0 ? rc : sl_ws_put_manifest(opts->blobs, &made, &c->err);
     rc = rc < 0 ? rc : put_record(opts->blobs, got.record, record_hex, &c->err);

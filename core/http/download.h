@@ -16,7 +16,7 @@ struct sl_download {
     uint64_t have_bytes;        /* the sink has the first bytes already ... */
     const char *have_etag;      /* ... of the resource with this strong ETag, or */
     const char *have_modified;  /* ... of this Last-Modified; both NULL or "": start at 0 */
-    const char *known_etag;     /* NULL, or answer 304 when it is still this one */
+    const char *known_etag;     /* NULL, or status 304 when it is still this one */
     const char *known_modified; /* the same by date, when there is no ETag */
     uint64_t bytes_max;         /* 0: no bound */
     /** The next byte is that of `offset` (0: everything before is void); `total` is -1 when unknown. */

@@ -1,17 +1,23 @@
 """Imports end to end: https with a CA of our own, Range and ETag; cuts, kills and changes on the way; S3 with
 checked signatures; references; archives; the project's demand for metadata; addresses that are refused."""
+import fcntl
 import hashlib
 import io
 import json
 import os
+import pty
 import random
 import resource
+import select
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import tarfile
 import tempfile
+import termios
+import threading
 import time
 import zipfile
 
@@ -446,6 +452,75 @@ def test_hostile_answers():
     check("no datasets" in p.run("data", "ls") or " x " not in p.run("data", "ls"), "nothing of x")
     s.files["/a%2Fb"] = Item(b"")
     check("cannot be a file" in p.run("data", "import", s.url + "/a%2F..%2Fb", "y", code=2), "names")
+    p.close()
+
+
+def test_terminal_and_interrupt():
+    data = bytes(1 << 20)
+
+    class Slow(data_server.Files):
+        def do_GET(self):
+            self.send_response(200)
+            self.send_header("Content-Length", str(600 << 20))
+            self.send_header("ETag", '"slow"')
+            self.end_headers()
+            for _ in range(600):
+                if not self.server.gate.wait(60):
+                    return
+                self.wfile.write(data)
+
+    for no_color in ("", "1"):
+        s, p = data_server.Server(Slow), Place(NO_COLOR=no_color)
+        s.gate = threading.Event()
+        s.gate.set()
+        if not no_color:
+            del p.env["NO_COLOR"]
+        master, slave = pty.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 160, 0, 0))
+        process = subprocess.Popen([BIN, "data", "import", s.url + "/slow.bin", "slow"], cwd=p.dir,
+                                   env={**p.env, "TERM": "xterm"}, stdout=slave, stderr=slave)
+        os.close(slave)
+        text = b""
+        while b" of 600.0 MiB" not in text:
+            check(select.select([master], [], [], 60)[0] != [], f"no progress: {text}")
+            text += os.read(master, 4096)
+        s.gate.clear()  # nothing arrives any more: Ctrl-C must still be heard
+        process.send_signal(signal.SIGINT)
+        while True:
+            try:
+                more = os.read(master, 4096)
+            except OSError:
+                break
+            if not more:
+                break
+            text += more
+        check(process.wait(60) == 7, f"exit {process.returncode}")
+        check(b"goes on where it stopped" in text, f"advice: {text[-300:]}")
+        check((b"\x1b[36m" in text) == (no_color == "") and (b"[#" in text or b"[." in text) == (no_color != ""),
+              f"colours: {text[-300:]}")
+        os.close(master)
+        s.gate.set()
+        p.close()
+    # without a terminal: no control characters
+    s, p = data_server.Server(data_server.Files), Place()
+    s.files["/f"] = Item(b"x" * 100000)
+    out = p.run("data", "import", s.url + "/f", "f")
+    check("\x1b" not in out and "\r" not in out, f"plain: {out!r}")
+    p.close()
+
+
+def test_unchanged_without_304():
+    class Stubborn(data_server.Files):
+        def do_GET(self):
+            if "If-None-Match" in self.headers:
+                del self.headers["If-None-Match"]
+            data_server.Files.do_GET(self)
+
+    s, p = data_server.Server(Stubborn), Place()
+    s.files["/f"] = Item(blob(8_000_000, 40))
+    p.json("data", "import", s.url + "/f", "f")
+    v = p.json("data", "refresh", "f")
+    check(not v["created"] and v["fetched_bytes"] == 0, f"the ETag is enough: {v}")
     p.close()
 
 
