@@ -12,6 +12,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+import threading
 
 SLUICE = os.path.abspath(os.environ["SLUICE_BIN"])
 EXAMPLE = os.path.abspath("pipelines/examples/approval")
@@ -336,6 +337,33 @@ def two_users(root):
     p.expect(0, "intact", "audit", "verify")
 
 
+def race(root):
+    """Two people at the same moment, one of them against: one word decides, the other is denied."""
+    p = Place(root, "race", "[user:daemon, user:bin]")
+    p.expect(0, "in force", "project", "apply", "project.yml")
+    with Served(p, "daemon"):
+        for n in range(1, 7):
+            p.expect(4, "awaits", "run", "pipeline.yml", "-p", f"quality=0.9{n}")
+            words = {"daemon": "approve", "bin": "approve" if n % 2 else "reject"}
+            codes = {}
+
+            def say(user, codes=codes, words=words):
+                codes[user], _ = p.run(words[user], "last/approve", "--reason", "mine", uid=user,
+                                       groups=["daemon"])
+
+            both = [threading.Thread(target=say, args=(user,)) for user in words]
+            for one in both:
+                one.start()
+            for one in both:
+                one.join()
+            check(sorted(codes.values()) == [0, 3], f"round {n}: {codes}")
+            winner = min(codes, key=codes.get)
+            p.run("resume", f"approval#{n}")
+            state = "succeeded" if words[winner] == "approve" else "refused"
+            check(p.state("approve") == state, f"round {n}: {winner} won, yet it is {p.state('approve')}")
+            check(p.acts("approval.denied") == n, "a denied vote is not in the audit log")
+
+
 def kills(root, me):
     """Killed after any commit, on either side: one request, one vote, one deployment."""
     n_kills = 0
@@ -388,6 +416,7 @@ def main():
         queued_behind(root, me)
         if os.geteuid() == 0 and shutil.which("setpriv"):
             two_users(root)
+            race(root)
         else:
             print("SKIP two users: needs root and setpriv")
         n = kills(root, me)
