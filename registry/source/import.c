@@ -174,11 +174,13 @@ static int import_objects(struct import *im, struct sl_manifest *m, struct sl_er
     SL_ASSERT(im->opts->access != NULL);
     struct sl_fetch_opts fetch = im->opts->access->fetch;
     fetch.hops_max = im->opts->source.kind == SL_SOURCE_HTTP ? SL_FETCH_HOPS_MAX : 0;
+    fetch.cancelled = workers_cancelled;
+    fetch.cancel_data = im;
     int rc = place_open(im->opts, &im->place, err);
     rc = rc < 0 ? rc : journal_open(im->place.dirfd, &im->journal, err);
     rc = rc < 0 ? rc : sl_fetcher_new(&fetch, &im->fetcher, err);
     rc = rc < 0 ? rc : objects_list(im, err);
-    rc = rc < 0 ? rc : objects_fetch(im, err);
+    rc = rc < 0 ? rc : workers_run(im, err);
     rc = rc < 0 ? rc : fill_manifest(im, m, err);
     if (rc == 0) {
         im->out.record = record_new(im->opts, im->objects.items, im->objects.n);
@@ -199,6 +201,7 @@ int sl_source_import(const struct sl_import_opts *opts, struct sl_manifest *ret_
                           "a reference pins files as they are; --extract needs a copy");
     }
     sl_arena_init(&im.arena, 0);
+    (void)pthread_mutex_init(&im.lock, NULL);
     int rc = opts->source.kind == SL_SOURCE_PATH
                  ? import_path(opts, ret_manifest, &im.out.record, err)
                  : import_objects(&im, ret_manifest, err);
@@ -208,5 +211,6 @@ int sl_source_import(const struct sl_import_opts *opts, struct sl_manifest *ret_
     sl_vec_free(&im.objects);
     sl_vec_free(&im.staged);
     sl_arena_release(&im.arena);
+    (void)pthread_mutex_destroy(&im.lock);
     return rc;
 }

@@ -1,8 +1,8 @@
 /**
- * Files over the network, one after the other: what the source lists, what the journal knows already, the rest
- * by a download that survives cuts and crashes.
+ * Files over the network: what the source lists, what the journal knows already, the rest by a download that
+ * survives cuts and crashes.
  *
- * Thread: the import's. Must not: put bytes into the store whose checksum is wrong.
+ * Thread: a worker's; what workers share is under the import's lock. Must not: put bytes into the store whose checksum is wrong.
  */
 #include "core/base/base.h"
 
@@ -24,10 +24,13 @@
 
 void import_progress(struct import *im, int64_t bytes, uint64_t files)
 {
+    (void)pthread_mutex_lock(&im->lock);
     im->progress.bytes = (uint64_t)((int64_t)im->progress.bytes + bytes);
     im->progress.files += files;
+    struct sl_import_progress now = im->progress;
+    (void)pthread_mutex_unlock(&im->lock);
     if (im->opts->progress != NULL) {
-        im->opts->progress(&im->progress, im->opts->data);
+        im->opts->progress(&now, im->opts->data);
     }
 }
 
@@ -120,14 +123,16 @@ int objects_list(struct import *im, struct sl_err *err)
 
 struct arrival {
     struct import *im;
+    int index; /* of the worker */
+    struct sl_fetcher *fetcher;
     struct object *o;
     struct sink *sink;
     struct part part;
     int fd;           /* -1: nothing is kept */
     uint64_t counted; /* in the progress */
     uint64_t noted;   /* synced bytes that part.json tells */
+    uint64_t fetched;
     struct sl_fetch_head head;
-    struct sl_err *err;
 };
 
 static int on_start(const struct sl_fetch_head *head, uint64_t offset, int64_t total, void *data,
@@ -153,7 +158,7 @@ static int on_start(const struct sl_fetch_head *head, uint64_t offset, int64_t t
                    sl_etag_strong(head->etag) ? head->etag : "");
     (void)snprintf(a->part.modified, sizeof(a->part.modified), "%s", head->last_modified);
     a->noted = 0;
-    return rc < 0 || a->fd < 0 ? rc : place_note(&im->place, &a->part, 0, err);
+    return rc < 0 || a->fd < 0 ? rc : place_note(&im->place, a->index, &a->part, 0, err);
 }
 
 static int on_data(const void *bytes, size_t len, void *data, struct sl_err *err)
@@ -162,11 +167,11 @@ static int on_data(const void *bytes, size_t len, void *data, struct sl_err *err
     int rc = sink_write(a->sink, bytes, len, err);
     a->counted += len;
     import_progress(a->im, (int64_t)len, 0);
-    a->im->out.fetched_bytes += len;
+    a->fetched += len;
     uint64_t synced = rc == 0 && a->fd >= 0 ? sink_synced(a->sink) : 0;
     if (synced > a->noted) {
         a->noted = synced;
-        rc = place_note(&a->im->place, &a->part, synced, err);
+        rc = place_note(&a->im->place, a->index, &a->part, synced, err);
     }
     return rc;
 }
@@ -208,7 +213,7 @@ static void fill_done(struct arrival *a, const struct sink_sums *sums)
     a->o->have = true;
 }
 
-static int commit_batch(struct import *im, struct sl_err *err)
+int objects_commit(struct import *im, struct sl_err *err)
 {
     int rc = im->session != NULL ? sl_blob_session_commit(im->session, err) : 0;
     rc = rc < 0 ? rc : journal_add(im->journal, im->staged.items, im->staged.n, err);
@@ -226,6 +231,7 @@ static int unpack(struct arrival *a, struct sl_err *err)
     _cleanup_(buf)
     struct sl_buf text = SL_BUF_INIT(SL_MANIFEST_BYTES_MAX);
     struct import *im = a->im;
+    char name[PART_NAME];
     sl_manifest_init(&m);
     int rc = lseek(a->fd, 0, SEEK_SET) == 0 ? 0 : sl_err_errno(err, errno, "cannot rewind");
     rc = rc < 0 ? rc : unpack_archive(im->opts->blobs, a->fd, &m, err);
@@ -234,17 +240,19 @@ static int unpack(struct arrival *a, struct sl_err *err)
                 : sl_blob_put_bytes(im->opts->blobs, sl_buf_str(&text), text.len,
                                     &a->o->result.manifest, err);
     sl_vec_push(&im->staged, a->o->result);
-    rc = rc < 0 ? rc : commit_batch(im, err);
+    rc = rc < 0 ? rc : objects_commit(im, err);
     if (rc == 0) {
-        (void)unlinkat(im->place.dirfd, "part", 0);
+        (void)unlinkat(im->place.dirfd, place_part_name(a->index, name), 0);
     }
     return rc;
 }
 
+/* With the lock. */
 static int keep(struct arrival *a, struct sl_err *err)
 {
     struct import *im = a->im;
     struct sl_blob_added added;
+    char name[PART_NAME];
     if (im->opts->extract) {
         return unpack(a, err);
     }
@@ -252,15 +260,15 @@ static int keep(struct arrival *a, struct sl_err *err)
                  ? 0
                  : sl_blob_session_begin(im->opts->blobs, &im->session, err);
     if (rc == 0 && !im->opts->reference) {
-        rc = sl_blob_session_adopt(im->session, im->place.dirfd, "part", &a->o->result.sha256,
-                                   &added, err);
+        rc = sl_blob_session_adopt(im->session, im->place.dirfd, place_part_name(a->index, name),
+                                   &a->o->result.sha256, &added, err);
     }
     if (rc < 0) {
         return rc;
     }
     sl_vec_push(&im->staged, a->o->result);
     im->staged_bytes += a->o->result.size;
-    return im->staged.n >= BATCH_FILES || im->staged_bytes >= BATCH_BYTES ? commit_batch(im, err)
+    return im->staged.n >= BATCH_FILES || im->staged_bytes >= BATCH_BYTES ? objects_commit(im, err)
                                                                           : 0;
 }
 
@@ -284,9 +292,12 @@ static int receive(struct arrival *a, const struct done *known, struct sl_err *e
     int rc = a->part.bytes > 0 ? sink_preload(a->sink, a->part.bytes, err) : 0;
     a->counted = a->part.bytes;
     import_progress(im, (int64_t)a->part.bytes, 0);
-    rc = rc < 0 ? rc : sl_download(im->fetcher, &d, &got, err);
+    rc = rc < 0 ? rc : sl_download(a->fetcher, &d, &got, err);
+    (void)pthread_mutex_lock(&im->lock);
+    im->out.fetched_bytes += a->fetched;
     im->out.resumed += got.resumed;
     im->out.restarted += got.restarted;
+    (void)pthread_mutex_unlock(&im->lock);
     if (rc == 0 && got.head.status == 304 && known != NULL) {
         a->o->result = *known;
         a->o->have = true;
@@ -307,14 +318,19 @@ static int receive(struct arrival *a, const struct done *known, struct sl_err *e
         (void)!ftruncate(a->fd, 0);
         return rc;
     }
+    (void)pthread_mutex_lock(&im->lock);
     fill_done(a, &sums);
-    return keep(a, err);
+    rc = keep(a, err);
+    (void)pthread_mutex_unlock(&im->lock);
+    return rc;
 }
 
 /* The journal's row when what it speaks of is still there. */
 static const struct done *usable(struct import *im, const char *key)
 {
-    const struct done *d = journal_find(im->journal, key);
+    (void)pthread_mutex_lock(&im->lock);
+    const struct done *d = journal_find(im->journal, key); /* rows stay where they are */
+    (void)pthread_mutex_unlock(&im->lock);
     if (d == NULL || im->opts->reference) {
         return d;
     }
@@ -322,7 +338,16 @@ static const struct done *usable(struct import *im, const char *key)
     return !sl_digest_is_zero(needed) && sl_blob_has(im->opts->blobs, needed) ? d : NULL;
 }
 
-static int fetch_one(struct import *im, struct object *o, struct sl_err *err)
+static void count_reused(struct import *im, uint64_t bytes)
+{
+    (void)pthread_mutex_lock(&im->lock);
+    im->out.reused_bytes += bytes;
+    im->out.reused_files++;
+    (void)pthread_mutex_unlock(&im->lock);
+}
+
+int objects_fetch_one(struct import *im, int index, struct sl_fetcher *f, struct object *o,
+                      struct sl_err *err)
 {
     const struct done *known = usable(im, o->key);
     bool s3 = im->opts->source.kind == SL_SOURCE_S3;
@@ -330,15 +355,14 @@ static int fetch_one(struct import *im, struct object *o, struct sl_err *err)
         known->size == o->size) {
         o->result = *known;
         o->have = true;
-        im->out.reused_bytes += o->size;
-        im->out.reused_files++;
+        count_reused(im, o->size);
         import_progress(im, (int64_t)o->size, 1);
         return 0;
     }
-    struct arrival a = {.im = im, .o = o, .fd = -1};
+    struct arrival a = {.im = im, .index = index, .fetcher = f, .o = o, .fd = -1};
     int rc = 0;
     if (!im->opts->reference) {
-        rc = place_part(&im->place, o->key, &a.part, &a.fd, err);
+        rc = place_part(&im->place, index, o->key, &a.part, &a.fd, err);
     }
     if (rc == 0 && s3 && a.part.bytes > 0 && !sl_streq(a.part.etag, o->etag)) {
         a.part.bytes = 0;
@@ -352,19 +376,9 @@ static int fetch_one(struct import *im, struct object *o, struct sl_err *err)
         return im->objects.n > 1 ? sl_err_wrap(err, "%s", o->path) : rc;
     }
     if (known != NULL && o->result.key == known->key) {
-        im->out.reused_bytes += known->size;
-        im->out.reused_files++;
+        count_reused(im, known->size);
         import_progress(im, (int64_t)known->size, 0);
     }
     import_progress(im, 0, 1);
     return 0;
-}
-
-int objects_fetch(struct import *im, struct sl_err *err)
-{
-    int rc = 0;
-    for (size_t i = 0; rc == 0 && i < im->objects.n; i++) {
-        rc = fetch_one(im, &im->objects.items[i], err);
-    }
-    return rc < 0 ? rc : commit_batch(im, err);
 }

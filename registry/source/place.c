@@ -69,8 +69,23 @@ void place_close(struct place *p)
     p->dirfd = -1;
 }
 
-int place_note(struct place *p, const struct part *part, uint64_t synced, struct sl_err *err)
+char *place_part_name(int index, char out[PART_NAME])
 {
+    (void)snprintf(out, PART_NAME, index > 0 ? "part%d" : "part", index);
+    return out;
+}
+
+static char *note_name(int index, char out[PART_NAME + 8])
+{
+    char part[PART_NAME];
+    (void)snprintf(out, PART_NAME + 8, "%s.json", place_part_name(index, part));
+    return out;
+}
+
+int place_note(struct place *p, int index, const struct part *part, uint64_t synced,
+               struct sl_err *err)
+{
+    char name[PART_NAME + 8];
     char boot[SL_PROC_BOOT_ID] = "";
     (void)!sl_proc_boot_id(boot, NULL); /* without one nothing unsynced is trusted */
     json_auto_t *o =
@@ -78,20 +93,32 @@ int place_note(struct place *p, const struct part *part, uint64_t synced, struct
                   part->modified, "boot", boot, "synced", (json_int_t)synced);
     _cleanup_(free)
     char *text = o != NULL ? sl_json_canonical(o) : sl_strdup("{}");
-    return sl_publish_file_at(p->dirfd, "part.json", text, strlen(text), 0600, true, err);
+    return sl_publish_file_at(p->dirfd, note_name(index, name), text, strlen(text), 0600, true,
+                              err);
 }
 
-/* How many bytes of `part` can be trusted; 0 when it is of something else. */
-static uint64_t trusted(struct place *p, const char *key, int fd, struct part *ret)
+static json_t *read_note(struct place *p, int index)
 {
     _cleanup_(buf)
     struct sl_buf text = SL_BUF_INIT(65536);
+    char name[PART_NAME + 8];
+    return sl_read_file_at(p->dirfd, note_name(index, name), 65536, &text, NULL) < 0
+               ? NULL
+               : sl_json_parse(name, sl_buf_str(&text), text.len, NULL);
+}
+
+char *place_part_key(struct place *p, int index)
+{
+    json_auto_t *o = read_note(p, index);
+    return sl_strdup(sl_json_str(o, "key", NULL));
+}
+
+/* How many bytes of the partial file can be trusted; 0 when it is of something else. */
+static uint64_t trusted(struct place *p, int index, const char *key, int fd, struct part *ret)
+{
     char boot[SL_PROC_BOOT_ID] = "";
     struct stat st;
-    if (sl_read_file_at(p->dirfd, "part.json", 65536, &text, NULL) < 0 || fstat(fd, &st) != 0) {
-        return 0;
-    }
-    json_auto_t *o = sl_json_parse("part.json", sl_buf_str(&text), text.len, NULL);
+    json_auto_t *o = fstat(fd, &st) == 0 ? read_note(p, index) : NULL;
     if (o == NULL || !sl_streq(sl_json_str(o, "key", ""), key)) {
         return 0;
     }
@@ -104,15 +131,18 @@ static uint64_t trusted(struct place *p, const char *key, int fd, struct part *r
     return same_boot ? size : SL_MIN(size, synced);
 }
 
-int place_part(struct place *p, const char *key, struct part *ret, int *ret_fd, struct sl_err *err)
+int place_part(struct place *p, int index, const char *key, struct part *ret, int *ret_fd,
+               struct sl_err *err)
 {
+    char name[PART_NAME];
     memset(ret, 0, sizeof(*ret));
     (void)snprintf(ret->key, sizeof(ret->key), "%s", key);
-    int fd = openat(p->dirfd, "part", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    int fd = openat(p->dirfd, place_part_name(index, name),
+                    O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0) {
         return sl_err_errno(err, errno, "cannot open the partial file");
     }
-    ret->bytes = trusted(p, key, fd, ret);
+    ret->bytes = trusted(p, index, key, fd, ret);
     if (ret->bytes == 0 || (ret->etag[0] == '\0' && ret->modified[0] == '\0')) {
         ret->bytes = 0;
         ret->etag[0] = ret->modified[0] = '\0';

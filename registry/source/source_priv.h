@@ -3,6 +3,7 @@
 #define SL_SOURCE_PRIV_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "registry/source/source.h"
 
@@ -59,11 +60,16 @@ struct place {
 int place_open(const struct sl_import_opts *opts, struct place *ret, struct sl_err *err)
     SL_MUST_CHECK;
 void place_close(struct place *p);
-/** The partial file of `key`, opened and cut to part->bytes; empty when it was of another key. */
-int place_part(struct place *p, const char *key, struct part *ret, int *ret_fd, struct sl_err *err)
-    SL_MUST_CHECK;
-int place_note(struct place *p, const struct part *part, uint64_t synced, struct sl_err *err)
-    SL_MUST_CHECK;
+/** Name of the partial file of worker `index`: "part", "part1", ... Returns out. */
+#define PART_NAME 16
+char *place_part_name(int index, char out[PART_NAME]);
+/** The partial file of worker `index`, opened and cut to part->bytes; empty when it is not of `key`. */
+int place_part(struct place *p, int index, const char *key, struct part *ret, int *ret_fd,
+               struct sl_err *err) SL_MUST_CHECK;
+int place_note(struct place *p, int index, const struct part *part, uint64_t synced,
+               struct sl_err *err) SL_MUST_CHECK;
+/** Which file worker `index` had on its way; caller frees; NULL: none. */
+char *place_part_key(struct place *p, int index);
 
 /* ---- objects.c: files that come over the network ------------------------------------------------------- */
 
@@ -73,14 +79,18 @@ struct object {
     const char *etag, *modified; /* of the listing; "" */
     uint64_t size;               /* of the listing */
     struct done result;
-    bool have;
+    bool have, claimed;
 };
+#define IMPORT_WORKERS 4 /* files at once; of S3, where most of the time is waiting */
 struct import {
     const struct sl_import_opts *opts;
-    struct sl_arena arena;
     struct place place;
+    struct sl_fetcher *fetcher; /* of the listing and of the first worker */
+    atomic_bool stop;
+    pthread_mutex_t lock; /* guards all below while workers run */
+    size_t next;          /* first object that may be unclaimed */
+    struct sl_arena arena;
     struct journal *journal;
-    struct sl_fetcher *fetcher;
     struct sl_blob_session *session;
     SL_VEC(struct object) objects;
     SL_VEC(struct done) staged; /* in the session, not yet committed */
@@ -90,9 +100,20 @@ struct import {
 };
 /** Lists what the source consists of. */
 int objects_list(struct import *im, struct sl_err *err) SL_MUST_CHECK;
-/** Brings every one: content durable, result filled in. */
-int objects_fetch(struct import *im, struct sl_err *err) SL_MUST_CHECK;
+/** Brings one with the fetcher given, as worker `index`. */
+int objects_fetch_one(struct import *im, int index, struct sl_fetcher *f, struct object *o,
+                      struct sl_err *err) SL_MUST_CHECK;
+/** Makes durable what is staged. */
+int objects_commit(struct import *im, struct sl_err *err) SL_MUST_CHECK;
+/** Adds to the progress and tells it. Takes the lock. */
 void import_progress(struct import *im, int64_t bytes, uint64_t files);
+
+/* ---- workers.c ----------------------------------------------------------------------------------------- */
+
+/** Brings every object: content durable, result filled in. */
+int workers_run(struct import *im, struct sl_err *err) SL_MUST_CHECK;
+/** For fetchers of the import: its caller wants no more, or one of its files failed. */
+bool workers_cancelled(void *import);
 
 /* ---- unpack.c ------------------------------------------------------------------------------------------ */
 

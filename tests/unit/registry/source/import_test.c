@@ -174,9 +174,9 @@ static void write_part(struct place *p, const char *key, const char *etag, const
     struct sl_err err = SL_ERR_INIT;
     struct part part;
     int fd = -1;
-    SL_CHECK_OK(place_part(p, key, &part, &fd, &err), err);
+    SL_CHECK_OK(place_part(p, 0, key, &part, &fd, &err), err);
     (void)snprintf(part.etag, sizeof(part.etag), "%s", etag);
-    SL_CHECK_OK(place_note(p, &part, 0, &err), err);
+    SL_CHECK_OK(place_note(p, 0, &part, 0, &err), err);
     SL_CHECK(ftruncate(fd, 0) == 0 && pwrite(fd, text, strlen(text), 0) == (ssize_t)strlen(text));
     close(fd);
 }
@@ -186,7 +186,7 @@ static uint64_t part_bytes(struct place *p, const char *key)
     struct sl_err err = SL_ERR_INIT;
     struct part part;
     int fd = -1;
-    SL_CHECK_OK(place_part(p, key, &part, &fd, &err), err);
+    SL_CHECK_OK(place_part(p, 0, key, &part, &fd, &err), err);
     close(fd);
     return part.bytes;
 }
