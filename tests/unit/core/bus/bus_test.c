@@ -141,6 +141,25 @@ SL_TEST(core_bus_bus, read__after_run_and_stop)
     sl_test_db_close(&f);
 }
 
+SL_TEST(core_bus_bus, read__messages_only__from_a_cursor)
+{
+    struct sl_test_db f;
+    set_up(&f);
+    struct got g = {.n = 0};
+    (void)add(&f, SL_EVENT_RUN_STARTED, "r", 1);
+    int64_t first = add(&f, SL_EVENT_NOTIFY_QUEUED, "r", 2);
+    (void)add(&f, SL_EVENT_RUN_FINISHED, "r", 3);
+    int64_t second = add(&f, SL_EVENT_NOTIFY_QUEUED, NULL, 4);
+    struct sl_bus_query q = {.limit = 10, .messages = true};
+    SL_CHECK_OK(sl_bus_read(f.db, &q, collect, &g, &f.err), f.err);
+    SL_CHECK(g.n == 2 && g.ids[0] == first && g.ids[1] == second);
+    q.after_id = first;
+    g.n = 0;
+    SL_CHECK_OK(sl_bus_read(f.db, &q, collect, &g, &f.err), f.err);
+    SL_CHECK(g.n == 1 && g.ids[0] == second);
+    sl_test_db_close(&f);
+}
+
 SL_TEST(core_bus_bus, read__type_of_a_newer_writer__is_passed_over)
 {
     struct sl_test_db f;
