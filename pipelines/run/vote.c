@@ -30,6 +30,8 @@ static const char *const migrations[] = {
     ") STRICT, WITHOUT ROWID;"
     "CREATE TRIGGER step_decision_is_final BEFORE UPDATE ON step_decision"
     "  BEGIN SELECT RAISE(ABORT, 'a decision is never changed'); END;",
+    /* the inbox looks for these among all runs there ever were */
+    "CREATE INDEX run_waiting ON run(created_ms) WHERE state = 'waiting';",
 };
 const struct sl_schema sl_vote_schema = {
     .room = "vote", .migrations = migrations, .n = SL_LEN(migrations)};

@@ -89,6 +89,9 @@ static int name_run(struct inbox *in, json_t *item, bool *ret_live, struct sl_er
 {
     struct sl_run_record r;
     int rc = sl_run_find(in->ctx->db, sl_json_str(item, "run", ""), &in->a, &r, err);
+    if (rc == -SL_ENOTFOUND) { /* its run is gone: there is nothing to decide about */
+        return 0;
+    }
     if (rc == 0) {
         sl_json_set_str(item, "pipeline", r.pipeline);
         sl_json_set_i64(item, "number", r.number);
