@@ -17,6 +17,7 @@
 
 #define SL_TRACK_SERIES_MAX  100000 /* series per attempt */
 #define SL_TRACK_BUCKETS_MAX 10000
+#define SL_SYSTEM_METRIC     "sys." /* keys of what is measured about an attempt, not by it */
 #define SL_TRACK_NO_OFFSET   (-1)
 
 extern const struct sl_schema sl_track_schema;

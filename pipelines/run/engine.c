@@ -159,6 +159,7 @@ static struct sl_sched_caps machine_caps(const struct sl_engine *e,
     caps.cpu_milli =
         opts->cpu_milli > 0 ? opts->cpu_milli : (int)sl_json_i64(e->hardware, "cpus", 1) * 1000;
     caps.gpu_count = eng_gpus_count(e);
+    caps.gpus = eng_gpus_ops(e);
     caps.mem_bytes = (uint64_t)sl_json_i64(e->hardware, "memory_bytes", 1LL << 30);
     return caps;
 }

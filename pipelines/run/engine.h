@@ -105,4 +105,8 @@ json_t *sl_engine_runner_facts(struct sl_engine *e);
 struct sl_deploy_world;
 void sl_workspace_deploy_world(struct sl_workspace *ws, struct sl_deploy_world *ret);
 
+/** Hands out again a GPU that was set aside for a fault: its uuid or index; NULL: all of them.
+ * @return how many; -SL_ENOTFOUND */
+int sl_engine_gpu_undrain(struct sl_engine *e, const char *gpu, struct sl_err *err) SL_MUST_CHECK;
+
 #endif

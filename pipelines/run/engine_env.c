@@ -29,6 +29,11 @@ static void set(struct env_list *l, const char *name, const char *value)
     l->items[l->n++] = entry;
 }
 
+static void set_one(void *data, const char *name, const char *value)
+{
+    set(data, name, value);
+}
+
 static void set_path(struct env_list *l, const char *name, const struct eng_attempt *ea,
                      const char *rest)
 {
@@ -120,12 +125,12 @@ const char *const *eng_step_env(struct eng_attempt *ea, const struct eng_bound *
     }
     json_auto_t *config = eng_env_config(ea->run, ea->a->step);
     const json_t *vars = json_object_get(config, "env");
-    l.cap = 32 + b->step.n_env + 2 * b->step.n_inputs + spec->n_outputs + json_array_size(vars);
+    l.cap = 40 + b->step.n_env + 2 * b->step.n_inputs + spec->n_outputs + json_array_size(vars);
     l.items = SL_ARENA_ARRAY(&ea->arena, const char *, l.cap);
     set(&l, "PATH", STEP_PATH);
     set_venv(&l, ea);
     set_image(&l, vars);
-    set(&l, "CUDA_VISIBLE_DEVICES", ea->gpus != NULL ? ea->gpus : ""); /* none unless asked for */
+    eng_gpus_env(ea, set_one, &l);
     set(&l, "LANG", "C.UTF-8");
     set(&l, "TZ", "UTC");
     set_path(&l, "HOME", ea, "tmp");

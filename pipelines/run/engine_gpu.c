@@ -1,28 +1,82 @@
-/* GPUs of attempts: leased before the start, given back only when the inventory shows no process on them.
- * Thread: loop; inventories are read on the blob lane. */
+/* GPUs of attempts: leased when the scheduler hands a step out, given on only when the inventory shows no process
+ * on them. Thread: loop; inventories are read on the blob lane. */
 #include "core/base/base.h"
 
-#include "pipelines/run/engine_priv.h"
+#include "pipelines/run/engine_gpu_priv.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "core/base/mem.h"
+#include "runners/gpu/owners.h"
+
 #define POLL_MS 250 /* between looks at draining devices */
 
-struct eng_gpus {
-    struct sl_engine *e;
-    struct sl_gpu_source *source;
-    struct sl_gpu_pool *pool;
-    struct sl_gpu_inventory inventory; /* as read last */
-    struct sl_timer timer;
-    struct sl_work work;
-    uint64_t epoch;
-    int rc;
-    bool reading;
-    SL_VEC(struct eng_attempt *) waiting; /* enough devices exist, but they are taken or drain */
-};
+/* ---- what the scheduler asks ---------------------------------------------------------------------- */
 
-static void poll_in(struct eng_gpus *g, int64_t delay_ms)
+static struct sl_gpu_request request_of(const struct sl_resources *want)
+{
+    return (struct sl_gpu_request){.count = want->gpu_count,
+                                   .memory_min = want->gpu_mem_min_bytes,
+                                   .memory_max = want->gpu_mem_max_bytes,
+                                   .types = want->gpu_types,
+                                   .n_types = want->n_gpu_types,
+                                   .mig = want->mig == SL_MIG_FORBID    ? SL_GPU_MIG_FORBID
+                                          : want->mig == SL_MIG_PROFILE ? SL_GPU_MIG_PROFILE
+                                                                        : SL_GPU_MIG_ALLOW,
+                                   .profile = want->mig_profile,
+                                   .share_bytes = want->gpu_share_bytes};
+}
+
+static bool ops_fits(void *data, const struct sl_resources *want,
+                     const struct sl_sched_holder *gone, size_t n_gone)
+{
+    const struct eng_gpus *g = data;
+    struct sl_gpu_request r = request_of(want);
+    const char **ids = sl_calloc(n_gone + 1, sizeof(*ids));
+    size_t n = 0;
+    for (size_t i = 0; i < n_gone; i++) {
+        const struct sl_core_run *run = gone[i].run_data;
+        const struct sl_core_attempt *a = run->steps[gone[i].step].att;
+        if (a != NULL) {
+            ids[n++] = a->id;
+        }
+    }
+    bool fits = sl_gpu_pool_fits(g->pool, &r, ids, n);
+    free(ids);
+    return fits;
+}
+
+static bool ops_meet(void *data, const struct sl_resources *a, const struct sl_resources *b)
+{
+    const struct eng_gpus *g = data;
+    struct sl_gpu_request x = request_of(a);
+    struct sl_gpu_request y = request_of(b);
+    return sl_gpu_pool_meet(g->pool, &x, &y);
+}
+
+static void ops_why(void *data, const struct sl_resources *want, struct sl_buf *out)
+{
+    const struct eng_gpus *g = data;
+    struct sl_gpu_request r = request_of(want);
+    sl_gpu_pool_why(g->pool, &r, out);
+}
+
+static int ops_check(void *data, const struct sl_resources *want, struct sl_err *err)
+{
+    const struct eng_gpus *g = data;
+    struct sl_gpu_request r = request_of(want);
+    return sl_gpu_pool_check(g->pool, &r, err);
+}
+
+const struct sl_sched_gpus *eng_gpus_ops(const struct sl_engine *e)
+{
+    return &e->gpus->ops;
+}
+
+/* ---- looking -------------------------------------------------------------------------------------- */
+
+void eng_gpus_poll(struct eng_gpus *g, int64_t delay_ms)
 {
     if (!g->reading && !g->e->closing) {
         sl_timer_start(g->e->loop, &g->timer, delay_ms);
@@ -31,98 +85,126 @@ static void poll_in(struct eng_gpus *g, int64_t delay_ms)
 
 static bool draining(const struct eng_gpus *g)
 {
-    struct sl_gpu gpu;
-    enum sl_gpu_state state;
-    char id[SL_ID_HEX + 1];
-    for (size_t i = 0; sl_gpu_pool_at(g->pool, i, &gpu, &state, id); i++) {
-        if (state == SL_GPU_DRAINING) {
+    const struct sl_gpu_lease *l = NULL;
+    for (size_t i = 0; (l = sl_gpu_pool_lease_at(g->pool, i)) != NULL; i++) {
+        if (l->draining) {
             return true;
         }
     }
     return false;
 }
 
-static int lease(struct eng_gpus *g, struct eng_attempt *ea)
-{
-    const struct sl_resources *want = &ea->run->core.plan->steps[ea->a->step].spec->resources;
-    const struct sl_gpu_request request = {.count = want->gpu_count,
-                                           .memory_min = want->gpu_mem_min_bytes,
-                                           .memory_max = want->gpu_mem_max_bytes};
-    char visible[SL_GPU_VISIBLE];
-    int rc = sl_gpu_pool_lease(g->pool, ea->a->id, &request, visible, &ea->err);
-    if (rc == 0) {
-        ea->gpus = sl_strdup(visible);
-    }
-    return rc;
-}
-
-/** Tries everybody who waits, first come first served; a larger request keeps its place. */
-static void serve_waiting(struct eng_gpus *g)
-{
-    size_t kept = 0;
-    size_t n = g->waiting.n;
-    struct eng_attempt **list = g->waiting.items;
-    g->waiting.items = NULL;
-    g->waiting.n = g->waiting.cap = 0;
-    for (size_t i = 0; i < n; i++) {
-        bool called_off = ea_called_off(list[i]);
-        int rc = called_off || kept > 0 ? -SL_EBUSY : lease(g, list[i]);
-        if (called_off || rc != -SL_EBUSY) {
-            eng_start_with_gpus(list[i], called_off ? 0 : rc);
-        } else {
-            kept++;
-            sl_vec_push(&g->waiting, list[i]);
-        }
-    }
-    free(list);
-}
-
 static void read_fn(struct sl_work *work)
 {
-    struct eng_gpus *g = SL_CONTAINER_OF(work, struct eng_gpus, work);
-    g->rc = sl_gpu_source_read(g->source, &g->inventory, NULL);
+    struct eng_gpus *g = SL_CONTAINER_OF(work, struct eng_gpus, look.work);
+    g->look.rc = sl_gpu_source_read(g->source, g->inventory, NULL);
+    if (g->look.rc == 0) {
+        sl_gpu_owners_fill(g->inventory);
+    }
+    eng_gpus_look(g);
+}
+
+static void answer_asking(struct eng_gpus *g)
+{
+    size_t n = g->look.n_asking;
+    for (size_t i = 0; i < n; i++) {
+        eng_exited(g->asking.items[i]);
+    }
+    for (size_t i = n; i < g->asking.n; i++) {
+        g->asking.items[i - n] = g->asking.items[i];
+    }
+    g->asking.n -= n;
 }
 
 static void read_done(struct sl_work *work)
 {
-    struct eng_gpus *g = SL_CONTAINER_OF(work, struct eng_gpus, work);
+    struct eng_gpus *g = SL_CONTAINER_OF(work, struct eng_gpus, look.work);
     g->reading = false;
     if (g->e->closing) {
         return;
     }
-    if (g->rc == 0) {
-        (void)sl_gpu_pool_observe(g->pool, &g->inventory, g->epoch);
+    g->sample_ms = g->look.rc == 0 ? g->inventory->sample_ms : g->sample_ms;
+    if (g->look.rc == 0) {
+        (void)sl_gpu_pool_observe(g->pool, g->inventory, g->look.epoch);
+        eng_gpus_judge(g);
     }
-    serve_waiting(g);
-    if (draining(g) || g->waiting.n > 0) {
-        poll_in(g, POLL_MS);
+    answer_asking(g);
+    if (g->asking.n > 0 || g->events.n > 0 || g->kills.n > 0) {
+        eng_gpus_poll(g, 0);
+    } else if (draining(g)) {
+        eng_gpus_poll(g, SL_MIN((int64_t)POLL_MS, g->sample_ms));
+    } else if (g->watched.n > 0) {
+        eng_gpus_poll(g, g->sample_ms);
     }
     sl_core_pump(g->e->core);
+}
+
+static void take_samples(struct eng_gpus *g)
+{
+    int64_t now = sl_mono_ns() / 1000000;
+    if (now - g->sampled_ms < g->sample_ms) {
+        return; /* a look at draining devices in between */
+    }
+    g->sampled_ms = now;
+    for (size_t i = 0; i < g->watched.n; i++) {
+        const struct eng_attempt *ea = g->watched.items[i].ea;
+        if (ea->proc.on_end != NULL) { /* recorded */
+            struct gpu_sample s = {.visible = sl_strdup(ea->gpus)};
+            snprintf(s.run_id, sizeof(s.run_id), "%s", ea->run->record.id);
+            snprintf(s.attempt_id, sizeof(s.attempt_id), "%s", ea->a->id);
+            sl_vec_push(&g->look.samples, s);
+        }
+    }
 }
 
 static void poll_now(struct sl_timer *timer)
 {
     struct eng_gpus *g = SL_CONTAINER_OF(timer, struct eng_gpus, timer);
-    if (g->e->closing) {
+    if (g->e->closing || g->reading) {
         return;
     }
-    g->epoch = sl_gpu_pool_epoch(g->pool);
-    g->work = (struct sl_work){.fn = read_fn, .done = read_done};
-    g->reading = sl_lane_submit(g->e->prep_lane, &g->work, NULL) == 0;
+    g->look.epoch = sl_gpu_pool_epoch(g->pool);
+    g->look.n_asking = g->asking.n;
+    take_samples(g);
+    for (size_t i = 0; i < g->events.n; i++) {
+        sl_vec_push(&g->look.events, g->events.items[i]);
+    }
+    for (size_t i = 0; i < g->kills.n; i++) {
+        sl_vec_push(&g->look.kills, g->kills.items[i]);
+    }
+    g->events.n = g->kills.n = 0;
+    g->look.work = (struct sl_work){.fn = read_fn, .done = read_done};
+    g->reading = sl_lane_submit(g->e->prep_lane, &g->look.work, NULL) == 0;
 }
+
+/* ---- opening -------------------------------------------------------------------------------------- */
 
 int eng_gpus_open(struct sl_engine *e, const char *inventory_file, struct sl_err *err)
 {
     struct eng_gpus *g = SL_NEW(struct eng_gpus);
     g->e = e;
     g->timer.fn = poll_now;
+    g->inventory = SL_NEW(struct sl_gpu_inventory);
+    g->ops = (struct sl_sched_gpus){ops_fits, ops_meet, ops_why, ops_check, g};
     e->gpus = g;
     int rc = sl_gpu_source_open(inventory_file, NULL, &g->source, err);
-    rc = rc < 0 ? rc : sl_gpu_source_read(g->source, &g->inventory, err);
-    if (rc == 0) {
-        g->pool = sl_gpu_pool_new(&g->inventory);
+    rc = rc < 0 ? rc : sl_gpu_source_read(g->source, g->inventory, err);
+    if (rc < 0) {
+        return rc;
     }
-    return rc;
+    sl_gpu_owners_fill(g->inventory);
+    g->pool = sl_gpu_pool_new(g->inventory);
+    g->sample_ms = g->inventory->sample_ms;
+    enum sl_gpu_state state;
+    const struct sl_gpu *gpu = NULL;
+    for (size_t i = 0; (gpu = sl_gpu_pool_at(g->pool, i, &state)) != NULL; i++) {
+        g->before[i].xids = gpu->xid_count;
+        g->before[i].ecc = gpu->ecc_errors;
+        if (gpu->n_pids > 0) { /* perhaps of attempts that an earlier engine lost */
+            eng_gpus_poll(g, 0);
+        }
+    }
+    return 0;
 }
 
 void eng_gpus_close(struct sl_engine *e)
@@ -132,28 +214,62 @@ void eng_gpus_close(struct sl_engine *e)
         return;
     }
     sl_timer_stop(&g->timer);
-    sl_vec_free(&g->waiting);
+    for (size_t i = 0; i < g->look.samples.n; i++) {
+        free(g->look.samples.items[i].visible);
+    }
+    sl_vec_free(&g->look.samples);
+    sl_vec_free(&g->look.events);
+    sl_vec_free(&g->look.kills);
+    sl_vec_free(&g->watched);
+    sl_vec_free(&g->asking);
+    sl_vec_free(&g->events);
+    sl_vec_free(&g->kills);
     sl_gpu_pool_free(g->pool);
     sl_gpu_source_close(g->source);
+    free(g->inventory);
     free(g);
     e->gpus = NULL;
 }
 
 int eng_gpus_count(const struct sl_engine *e)
 {
-    return (int)e->gpus->inventory.n;
+    enum sl_gpu_state state;
+    int n = 0;
+    while (sl_gpu_pool_at(e->gpus->pool, (size_t)n, &state) != NULL) {
+        n++;
+    }
+    return n;
 }
 
-bool eng_gpus_lease(struct eng_attempt *ea, int *ret_rc)
+/* ---- leases --------------------------------------------------------------------------------------- */
+
+static const struct sl_resources *resources_of(const struct eng_attempt *ea)
+{
+    return &ea->run->core.plan->steps[ea->a->step].spec->resources;
+}
+
+static void watch(struct eng_gpus *g, struct eng_attempt *ea, const char *visible)
+{
+    enum sl_gpu_state state;
+    const struct sl_gpu *gpu = NULL;
+    for (size_t i = 0; (gpu = sl_gpu_pool_at(g->pool, i, &state)) != NULL; i++) {
+        ea->gpu_bytes = sl_streq(gpu->uuid, visible) ? gpu->memory_bytes : ea->gpu_bytes;
+    }
+    ea->gpus = sl_strdup(visible);
+    sl_vec_push(&g->watched, ((struct gpu_watch){.ea = ea}));
+    eng_gpus_poll(g, g->sample_ms);
+}
+
+int eng_gpus_lease(struct eng_attempt *ea)
 {
     struct eng_gpus *g = ea->run->e->gpus;
-    *ret_rc = g->waiting.n > 0 ? -SL_EBUSY : lease(g, ea); /* nobody overtakes those who wait */
-    if (*ret_rc != -SL_EBUSY) {
-        return true;
+    struct sl_gpu_request r = request_of(resources_of(ea));
+    char visible[SL_GPU_VISIBLE];
+    int rc = sl_gpu_pool_lease(g->pool, ea->a->id, &r, visible, &ea->err);
+    if (rc == 0) {
+        watch(g, ea, visible);
     }
-    sl_vec_push(&g->waiting, ea);
-    poll_in(g, POLL_MS);
-    return false;
+    return rc;
 }
 
 void eng_gpus_release(struct eng_attempt *ea)
@@ -162,32 +278,77 @@ void eng_gpus_release(struct eng_attempt *ea)
     if (ea->gpus == NULL || g == NULL) {
         return;
     }
+    size_t kept = 0;
+    for (size_t i = 0; i < g->watched.n; i++) {
+        if (g->watched.items[i].ea != ea) {
+            g->watched.items[kept++] = g->watched.items[i];
+        }
+    }
+    g->watched.n = kept;
     sl_gpu_pool_release(g->pool, ea->a->id);
     free(ea->gpus);
     ea->gpus = NULL;
-    poll_in(g, 0);
+    eng_gpus_poll(g, 0);
 }
 
 void eng_gpus_restore(struct eng_attempt *ea, const char *visible)
 {
+    struct eng_gpus *g = ea->run->e->gpus;
     if (visible != NULL && visible[0] != '\0') {
-        (void)sl_gpu_pool_restore(ea->run->e->gpus->pool, ea->a->id, visible);
-        ea->gpus = sl_strdup(visible);
+        (void)sl_gpu_pool_restore(g->pool, ea->a->id, visible, resources_of(ea)->gpu_share_bytes);
+        watch(g, ea, visible);
     }
 }
 
+bool eng_gpus_ask(struct eng_attempt *ea)
+{
+    struct eng_gpus *g = ea->run->e->gpus;
+    if (ea->outcome.ok || ea->gpus == NULL) {
+        return false;
+    }
+    sl_vec_push(&g->asking, ea);
+    eng_gpus_poll(g, 0);
+    return true;
+}
+
+void eng_gpus_env(struct eng_attempt *ea,
+                  void (*set)(void *data, const char *name, const char *value), void *data)
+{
+    const struct sl_resources *want = resources_of(ea);
+    set(data, "CUDA_VISIBLE_DEVICES", ea->gpus != NULL ? ea->gpus : ""); /* none unless asked for */
+    if (ea->gpus == NULL) {
+        return;
+    }
+    set(data, "CUDA_DEVICE_ORDER", "PCI_BUS_ID");
+    if (want->gpu_share_bytes == 0) {
+        return;
+    }
+    struct sl_arena *a = &ea->arena;
+    if (ea->gpu_bytes > 0) {
+        const char *part =
+            sl_arena_printf(a, "%.4f", (double)want->gpu_share_bytes / (double)ea->gpu_bytes);
+        set(data, "SLUICE_GPU_FRACTION", part);
+        set(data, "XLA_PYTHON_CLIENT_MEM_FRACTION", part);
+    }
+    unsigned long long bytes = want->gpu_share_bytes;
+    set(data, "SLUICE_GPU_SHARE_BYTES", sl_arena_printf(a, "%llu", bytes));
+    set(data, "CUDA_MPS_PINNED_DEVICE_MEM_LIMIT", sl_arena_printf(a, "0=%lluM", bytes >> 20));
+    set(data, "TF_FORCE_GPU_ALLOW_GROWTH", "true");
+}
+
+/* ---- people --------------------------------------------------------------------------------------- */
+
 json_t *eng_gpus_json(const struct sl_engine *e)
 {
-    struct sl_gpu gpu;
-    enum sl_gpu_state state;
-    char id[SL_ID_HEX + 1];
-    json_t *list = json_array();
-    for (size_t i = 0; sl_gpu_pool_at(e->gpus->pool, i, &gpu, &state, id); i++) {
-        json_array_append_new(list, json_pack("{s:i, s:s, s:s, s:I, s:s, s:s, s:i}", "index",
-                                              gpu.index, "uuid", gpu.uuid, "name", gpu.name,
-                                              "memory_bytes", (json_int_t)gpu.memory_bytes, "state",
-                                              sl_gpu_state_name(state), "attempt", id, "processes",
-                                              gpu.processes));
+    return sl_gpu_pool_json(e->gpus->pool, sl_gpu_source_text(e->gpus->source));
+}
+
+int sl_engine_gpu_undrain(struct sl_engine *e, const char *gpu, struct sl_err *err)
+{
+    int n = sl_gpu_pool_undrain(e->gpus->pool, gpu);
+    if (n == 0 && gpu != NULL) {
+        return sl_err_set(err, SL_ENOTFOUND, "no GPU '%.100s' is set aside", gpu);
     }
-    return json_pack("{s:s, s:o}", "source", sl_gpu_source_text(e->gpus->source), "devices", list);
+    sl_core_pump(e->core);
+    return n;
 }

@@ -8,6 +8,7 @@
  *   engine_start.c  attempt directory, start, go, adopt, cancel through the runner
  *   engine_env.c    the environment of a step
  *   engine_gpu.c    leases of GPUs
+ *   engine_gpu_watch.c how GPUs of running attempts fare
  *   engine_sweep.c  attempt directories that an engine left before it recorded them
  *   engine_runtime.c environments: made by their steps, used by others
  *   engine_collect.c outputs, metrics and evaluations of an ended attempt
@@ -112,8 +113,6 @@ void eng_run_free(struct eng_run *r);
 int eng_check_inputs(const struct eng_run *r, struct sl_err *err) SL_MUST_CHECK;
 /** Includes and sub-pipelines are pinned where the project's policy wants it. -SL_EREFUSED with the digest. */
 int eng_check_pins(const struct eng_run *r, struct sl_err *err) SL_MUST_CHECK;
-/** Includes and sub-pipelines are pinned where the project's policy wants it. -SL_EREFUSED with the digest. */
-int eng_check_pins(const struct eng_run *r, struct sl_err *err) SL_MUST_CHECK;
 
 /** Isolation. check: reads the project's policy and refuses (-SL_EREFUSED) what this machine cannot do. */
 int eng_check_sandbox(struct eng_run *r, struct sl_err *err) SL_MUST_CHECK;
@@ -126,6 +125,9 @@ void eng_sandbox_key(const struct eng_run *r, uint32_t step, json_t *record, str
 void eng_sweep_unrecorded(const struct eng_run *r, struct sl_db *db);
 /** Takes up every unfinished run. Before the loop runs. */
 int eng_restore_all(struct sl_engine *e, struct sl_err *err) SL_MUST_CHECK;
+
+/** What became of an attempt's GPUs; the worse later. */
+enum eng_gpu_state { ENG_GPU_FINE, ENG_GPU_APP, ENG_GPU_IDLE, ENG_GPU_FAULT };
 
 struct eng_attempt {
     struct sl_work work;
@@ -143,6 +145,9 @@ struct eng_attempt {
     bool live;    /* the runner knows it */
     bool unheard; /* given up before anything of it was recorded */
     char *gpus;   /* CUDA_VISIBLE_DEVICES while leased, else NULL */
+    enum eng_gpu_state gpu_state;
+    char gpu_note[200]; /* why it is not fine */
+    uint64_t gpu_bytes; /* memory of the one that it shares */
     struct sl_secret_receipt
         receipt; /* secrets that it received, in `arena`; attempt_id NULL: unknown */
 };
@@ -166,19 +171,27 @@ void eng_collect(void *data, struct sl_core_attempt *a);
 void eng_journal(void *data, struct sl_journal *j);
 void eng_attempt_over(void *data, struct sl_core_attempt *a);
 
-/** GPUs. lease: true = answered with *ret_rc; false = it waits, eng_start_with_gpus follows. */
+/** GPUs. */
 int eng_gpus_open(struct sl_engine *e, const char *inventory_file, struct sl_err *err)
     SL_MUST_CHECK;
 void eng_gpus_close(struct sl_engine *e);
 int eng_gpus_count(const struct sl_engine *e);
-bool eng_gpus_lease(struct eng_attempt *ea, int *ret_rc);
+/** What the scheduler asks about them. */
+const struct sl_sched_gpus *eng_gpus_ops(const struct sl_engine *e);
+/** Leases what the step asks for; the scheduler has seen that it can be had. Sets ea->gpus or ea->err. */
+int eng_gpus_lease(struct eng_attempt *ea) SL_MUST_CHECK;
 void eng_gpus_release(struct eng_attempt *ea);
 void eng_gpus_restore(struct eng_attempt *ea, const char *visible);
+/** Variables that tell a step its GPUs. Thread: lane; its lease does not change meanwhile. */
+void eng_gpus_env(struct eng_attempt *ea,
+                  void (*set)(void *data, const char *name, const char *value), void *data);
+/** It ended, as ea->outcome says. True when whether its GPUs failed is looked at first: eng_exited follows. */
+bool eng_gpus_ask(struct eng_attempt *ea);
+/** What its GPUs say about a failure. */
+void eng_gpus_verdict(const struct eng_attempt *ea, struct sl_outcome *o);
 json_t *eng_gpus_json(const struct sl_engine *e);
-/** Goes on with an attempt that waited; rc < 0: it cannot have what it asks for. */
-void eng_start_with_gpus(struct eng_attempt *ea, int rc);
-/** Its run is being cancelled. */
-bool ea_called_off(const struct eng_attempt *ea);
+/** Tells the core how it ended. */
+void eng_exited(struct eng_attempt *ea);
 
 /**
  * Removes an attempt's inputs and working files; log, exit record and metrics stay. Only once its end is

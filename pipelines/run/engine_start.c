@@ -210,6 +210,12 @@ static void action_created(struct sl_post *post)
     sl_core_pump(core);
 }
 
+static void cannot_start(struct sl_post *post)
+{
+    struct eng_attempt *ea = SL_CONTAINER_OF(post, struct eng_attempt, post);
+    start_done(&ea->work);
+}
+
 void eng_start(void *data, struct sl_core_attempt *a)
 {
     struct sl_engine *e = data;
@@ -225,39 +231,18 @@ void eng_start(void *data, struct sl_core_attempt *a)
         sl_loop_post(e->loop, &ea->post);
         return;
     }
-    int rc = 0;
-    if (ea->run->core.plan->steps[a->step].spec->resources.gpu_count == 0 ||
-        eng_gpus_lease(ea, &rc)) {
-        eng_start_with_gpus(ea, rc);
-    }
-}
-
-static void cannot_start(struct sl_post *post)
-{
-    struct eng_attempt *ea = SL_CONTAINER_OF(post, struct eng_attempt, post);
-    start_done(&ea->work);
-}
-
-void eng_start_with_gpus(struct eng_attempt *ea, int rc)
-{
-    struct sl_engine *e = ea->run->e;
     ea->work.fn = start_fn;
     ea->work.done = start_done;
-    ea->rc = rc;
-    if (rc < 0) {
+    if (ea->run->core.plan->steps[a->step].spec->resources.gpu_count > 0) {
+        ea->rc = eng_gpus_lease(ea);
+    }
+    if (ea->rc < 0) {
         ea->post.fn = cannot_start;
         sl_loop_post(e->loop, &ea->post);
         return;
     }
-    rc = sl_lane_submit(e->prep_lane, &ea->work, NULL);
+    int rc = sl_lane_submit(e->prep_lane, &ea->work, NULL);
     SL_ASSERT(rc == 0);
-}
-
-bool ea_called_off(const struct eng_attempt *ea)
-{
-    const struct sl_core_run *r = &ea->run->core;
-    return !r->plan->steps[ea->a->step].is_finally &&
-           (r->state == SL_RUN_CANCELLING || sl_sched_group_failed(r->sched, ea->a->step, NULL));
 }
 
 /* ---- running -------------------------------------------------------------------------------------- */
@@ -301,6 +286,13 @@ static void outcome_of(const struct sl_attempt_result *res, struct sl_outcome *o
     }
 }
 
+void eng_exited(struct eng_attempt *ea)
+{
+    struct sl_outcome o = ea->outcome;
+    eng_gpus_verdict(ea, &o);
+    sl_core_exited(ea->a, &o);
+}
+
 static void on_end(struct sl_attempt *proc, const struct sl_attempt_result *result)
 {
     struct eng_attempt *ea = SL_CONTAINER_OF(proc, struct eng_attempt, proc);
@@ -308,11 +300,12 @@ static void on_end(struct sl_attempt *proc, const struct sl_attempt_result *resu
         return;
     }
     struct sl_core *core = ea->run->core.core;
-    struct sl_outcome o;
     ea->live = false;
-    outcome_of(result, &o);
-    sl_core_exited(ea->a, &o);
-    sl_core_pump(core);
+    outcome_of(result, &ea->outcome);
+    if (!eng_gpus_ask(ea)) {
+        eng_exited(ea);
+        sl_core_pump(core);
+    }
 }
 
 static void failed_to_go(struct eng_attempt *ea)

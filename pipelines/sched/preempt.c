@@ -81,15 +81,20 @@ static bool fits_without(const struct sl_sched *s, const struct sl_resources *wa
                              .gpu_used = s->gpu_used,
                              .slots_used = s->slots_used,
                              .mem_used = s->mem_used};
+    struct sl_sched_holder *gone = sl_calloc(n + 1, sizeof(*gone));
+    size_t n_gone = 0;
     for (size_t i = 0; i < n; i++) {
         if (c[i].chosen || &c[i] == also) {
+            gone[n_gone++] = (struct sl_sched_holder){c[i].item.run->data, c[i].item.step};
             after.slots_used--;
             after.cpu_used -= c[i].holds.cpu_milli;
             after.gpu_used -= c[i].holds.gpu_count;
             after.mem_used -= c[i].holds.mem_bytes;
         }
     }
-    return sl_sched_fits(&after, want);
+    bool fits = sl_sched_fits_without(&after, want, gone, n_gone);
+    free(gone);
+    return fits;
 }
 
 /** One that suffices alone; else as many as it takes, less those that turn out not to be needed. */

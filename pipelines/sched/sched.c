@@ -36,12 +36,31 @@ void sl_sched_free(struct sl_sched *s)
 
 /* ---- resources ------------------------------------------------------------------------------------ */
 
-bool sl_sched_fits(const struct sl_sched *s, const struct sl_resources *want)
+/** All but its GPUs. */
+static bool fits_apart(const struct sl_sched *s, const struct sl_resources *want)
 {
     return (s->caps.slots == 0 || s->slots_used < s->caps.slots) &&
            s->cpu_used + want->cpu_milli <= s->caps.cpu_milli &&
-           s->mem_used + want->mem_bytes <= s->caps.mem_bytes &&
-           s->gpu_used + want->gpu_count <= s->caps.gpu_count;
+           s->mem_used + want->mem_bytes <= s->caps.mem_bytes;
+}
+
+bool sl_sched_fits_without(const struct sl_sched *s, const struct sl_resources *want,
+                           const struct sl_sched_holder *gone, size_t n_gone)
+{
+    const struct sl_sched_gpus *gpus = s->caps.gpus;
+    if (!fits_apart(s, want)) {
+        return false;
+    }
+    if (want->gpu_count == 0) {
+        return true;
+    }
+    return gpus == NULL ? s->gpu_used + want->gpu_count <= s->caps.gpu_count
+                        : gpus->fits(gpus->data, want, gone, n_gone);
+}
+
+bool sl_sched_fits(const struct sl_sched *s, const struct sl_resources *want)
+{
+    return sl_sched_fits_without(s, want, NULL, 0);
 }
 
 static void take(struct sl_sched *s, const struct sl_resources *want, int sign)
@@ -65,12 +84,23 @@ struct sl_resources sl_sched_wants(const struct sl_plan *plan, const struct sl_p
     return want;
 }
 
+static bool same_gpus(const struct sl_resources *a, const struct sl_resources *b)
+{
+    bool same = a->gpu_count == b->gpu_count && a->gpu_mem_min_bytes == b->gpu_mem_min_bytes &&
+                a->gpu_mem_max_bytes == b->gpu_mem_max_bytes && a->mig == b->mig &&
+                a->gpu_share_bytes == b->gpu_share_bytes && a->n_gpu_types == b->n_gpu_types &&
+                (a->mig_profile == NULL) == (b->mig_profile == NULL) &&
+                (a->mig_profile == NULL || sl_streq(a->mig_profile, b->mig_profile));
+    for (size_t i = 0; same && i < a->n_gpu_types; i++) {
+        same = sl_streq(a->gpu_types[i], b->gpu_types[i]);
+    }
+    return same;
+}
+
 static bool same_line(const struct sl_resources *a, const struct sl_resources *b)
 {
     return a->priority == b->priority && a->cpu_milli == b->cpu_milli &&
-           a->mem_bytes == b->mem_bytes && a->gpu_count == b->gpu_count &&
-           a->gpu_mem_min_bytes == b->gpu_mem_min_bytes &&
-           a->gpu_mem_max_bytes == b->gpu_mem_max_bytes;
+           a->mem_bytes == b->mem_bytes && same_gpus(a, b);
 }
 
 static struct class *class_of(struct sl_sched *s, const struct sl_resources *want)
@@ -102,6 +132,10 @@ int sl_sched_check(const struct sl_sched_caps *caps, const struct sl_plan *plan,
         if (want.gpu_count > caps->gpu_count) {
             return sl_err_set(err, SL_EINVAL, "step '%s' asks for %d GPUs; this machine has %d",
                               key, want.gpu_count, caps->gpu_count);
+        }
+        if (want.gpu_count > 0 && caps->gpus != NULL &&
+            caps->gpus->check(caps->gpus->data, &want, err) < 0) {
+            return sl_err_wrap(err, "step '%s'", key);
         }
     }
     return 0;
@@ -290,36 +324,48 @@ bool sl_sched_comes_first(const struct class *a, const struct item *a_head, cons
                                                 : a_head->seq < b_head->seq;
 }
 
+/** Whether what comes free must not go to `c` because `starved`, which does not fit, was passed over too often.
+ * One that lacks nothing but GPUs keeps only those from starting that could take GPUs that suit it. */
+static bool keeps_waiting(const struct sl_sched *s, const struct class *starved,
+                          const struct class *c)
+{
+    if (starved == c || starved->bypassed < SL_SCHED_BYPASS_MAX ||
+        sl_sched_fits(s, &starved->want)) {
+        return false;
+    }
+    return s->caps.gpus == NULL || !fits_apart(s, &starved->want) ||
+           (c->want.gpu_count > 0 &&
+            s->caps.gpus->meet(s->caps.gpus->data, &starved->want, &c->want));
+}
+
+static bool is_held_back(struct sl_sched *s, const struct class *c, const struct item *c_head)
+{
+    for (size_t i = 0; i < s->classes.n; i++) {
+        struct class *other = &s->classes.items[i];
+        struct item head;
+        if (other->bypassed >= SL_SCHED_BYPASS_MAX && sl_sched_head_of(other, &head) &&
+            sl_sched_comes_first(other, &head, c, c_head) && keeps_waiting(s, other, c)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /** The class whose head may start now: the first by priority and age that fits, unless one before it was
  * bypassed too often. NULL when none. */
 static struct class *pick_class(struct sl_sched *s, struct item *ret_head)
 {
     struct class *best = NULL;
-    struct class *starved = NULL;
-    struct item best_head = {0};
-    struct item starved_head = {0};
     for (size_t i = 0; i < s->classes.n; i++) {
         struct class *c = &s->classes.items[i];
         struct item head;
-        if (!sl_sched_head_of(c, &head)) {
-            continue;
-        }
-        bool fits = sl_sched_fits(s, &c->want);
-        if (fits && (best == NULL || sl_sched_comes_first(c, &head, best, &best_head))) {
+        if (sl_sched_head_of(c, &head) &&
+            (best == NULL || sl_sched_comes_first(c, &head, best, ret_head)) &&
+            sl_sched_fits(s, &c->want) && !is_held_back(s, c, &head)) {
             best = c;
-            best_head = head;
-        }
-        if (!fits && c->bypassed >= SL_SCHED_BYPASS_MAX &&
-            (starved == NULL || sl_sched_comes_first(c, &head, starved, &starved_head))) {
-            starved = c;
-            starved_head = head;
+            *ret_head = head;
         }
     }
-    if (best == NULL ||
-        (starved != NULL && sl_sched_comes_first(starved, &starved_head, best, &best_head))) {
-        return NULL;
-    }
-    *ret_head = best_head;
     return best;
 }
 

@@ -13,11 +13,33 @@
 struct sl_sched;
 struct sl_sched_run; /* one live run inside the scheduler */
 
+/** A step that holds resources. */
+struct sl_sched_holder {
+    void *run_data;
+    uint32_t step;
+};
+
+/** GPUs that are not all alike: what the machine's own books say. Called from the scheduler's thread alone,
+ * `check` from any. */
+struct sl_sched_gpus {
+    /** Whether the request could be served now, or once the holders in `gone` have gone. */
+    bool (*fits)(void *data, const struct sl_resources *want, const struct sl_sched_holder *gone,
+                 size_t n_gone);
+    /** Whether one of the two may keep the other waiting. */
+    bool (*meet)(void *data, const struct sl_resources *a, const struct sl_resources *b);
+    /** What a request waits for, in words. */
+    void (*why)(void *data, const struct sl_resources *want, struct sl_buf *out);
+    /** Whether the machine can ever serve it: 0 or a negative code. */
+    int (*check)(void *data, const struct sl_resources *want, struct sl_err *err);
+    void *data;
+};
+
 struct sl_sched_caps { /* what the machine offers; requests above are refused at add time */
     int cpu_milli;
     uint64_t mem_bytes;
     int gpu_count;
-    int slots; /* attempts at once, 0 = no limit */
+    const struct sl_sched_gpus *gpus; /* NULL: GPUs are a number */
+    int slots;                        /* attempts at once, 0 = no limit */
     int ahead; /* steps prepared while they wait for resources, at most; 0 = none */
 };
 

@@ -115,5 +115,8 @@ bool sl_sched_evict(struct sl_sched *s, const struct class *best, struct sl_sche
 void sl_sched_forget_evictions(struct sl_sched *s, const struct sl_sched_run *r);
 
 bool sl_sched_fits(const struct sl_sched *s, const struct sl_resources *want);
+/** ...once the holders in `gone` have gone. Only their GPUs are looked up: their counts are off already. */
+bool sl_sched_fits_without(const struct sl_sched *s, const struct sl_resources *want,
+                           const struct sl_sched_holder *gone, size_t n_gone);
 
 #endif

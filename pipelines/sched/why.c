@@ -35,7 +35,10 @@ static void why_wanted(const struct sl_sched *s, const struct sl_sched_run *r, u
     } else if (s->n_leaving > 0 && s->evicted_for.run == r && s->evicted_for.step == step) {
         sl_buf_printf(out, "waiting for %d running step%s of lower priority to make way",
                       s->n_leaving, s->n_leaving > 1 ? "s" : "");
-    } else if (want->gpu_count > s->caps.gpu_count - s->gpu_used) {
+    } else if (want->gpu_count > 0 && s->caps.gpus != NULL &&
+               !s->caps.gpus->fits(s->caps.gpus->data, want, NULL, 0)) {
+        s->caps.gpus->why(s->caps.gpus->data, want, out);
+    } else if (s->caps.gpus == NULL && want->gpu_count > s->caps.gpu_count - s->gpu_used) {
         sl_buf_printf(out, "waiting for %d GPUs: %d of %d free", want->gpu_count,
                       s->caps.gpu_count - s->gpu_used, s->caps.gpu_count);
     } else if (want->cpu_milli > s->caps.cpu_milli - s->cpu_used) {

@@ -18,13 +18,8 @@ static const char FILE_TEXT[] =
     "\"processes\":2},{\"index\":2,\"uuid\":\"GPU-c\",\"name\":\"Small\","
     "\"memory_bytes\":17179869184}]}";
 
-static struct sl_gpu_inventory inventory(void)
-{
-    struct sl_err err = SL_ERR_INIT;
-    struct sl_gpu_inventory inv;
-    SL_CHECK_OK(sl_gpu_inventory_parse("f", FILE_TEXT, strlen(FILE_TEXT), &inv, &err), err);
-    return inv;
-}
+/* Large, and one test at a time uses it. */
+static struct sl_gpu_inventory inv;
 
 static char *nvml_path(void)
 {
@@ -42,7 +37,6 @@ SL_TEST(runners_gpu, source__file__is_read_afresh)
     char *dir = sl_test_tmpdir();
     char *path = sl_test_path(dir, "gpus.json");
     struct sl_gpu_source *s = NULL;
-    struct sl_gpu_inventory inv;
     sl_test_write_text(path, FILE_TEXT);
     SL_CHECK_OK(sl_gpu_source_open(path, NULL, &s, &err), err);
     SL_CHECK_EQ_STR(sl_gpu_source_text(s), "file");
@@ -71,7 +65,7 @@ SL_TEST(runners_gpu, source__no_driver__is_a_machine_without_gpus)
 {
     struct sl_err err = SL_ERR_INIT;
     struct sl_gpu_source *s = NULL;
-    struct sl_gpu_inventory inv = {.n = 9};
+    inv.n = 9;
     SL_CHECK_OK(sl_gpu_source_open(NULL, "libno-such-thing.so.1", &s, &err), err);
     SL_CHECK_EQ_STR(sl_gpu_source_text(s), "none: libno-such-thing.so.1 cannot be opened");
     SL_CHECK_OK(sl_gpu_source_read(s, &inv, &err), err);
@@ -83,12 +77,11 @@ SL_TEST(runners_gpu, source__nvml__devices_and_processes)
 {
     struct sl_err err = SL_ERR_INIT;
     struct sl_gpu_source *s = NULL;
-    struct sl_gpu_inventory inv;
     char *path = nvml_path();
     SL_CHECK_EQ_INT(unsetenv("FAKE_NVML_INIT"), 0);
     SL_CHECK_EQ_INT(setenv("FAKE_NVML_PROCESSES", "3", 1), 0);
     SL_CHECK_OK(sl_gpu_source_open(NULL, path, &s, &err), err);
-    SL_CHECK_EQ_STR(sl_gpu_source_text(s), "nvml");
+    SL_CHECK_EQ_STR(sl_gpu_source_text(s), "nvml (driver 550.54.15)");
     SL_CHECK_OK(sl_gpu_source_read(s, &inv, &err), err);
     SL_CHECK_EQ_UINT(inv.n, 2);
     SL_CHECK_EQ_STR(inv.gpus[1].uuid, "GPU-00000002-0000-0000-0000-000000000000");
@@ -96,6 +89,14 @@ SL_TEST(runners_gpu, source__nvml__devices_and_processes)
     SL_CHECK_EQ_UINT(inv.gpus[1].memory_bytes, 32 * GIB);
     SL_CHECK_EQ_INT(inv.gpus[0].processes, 0);
     SL_CHECK_EQ_INT(inv.gpus[1].processes, 3);
+    SL_CHECK_EQ_INT(inv.gpus[1].n_pids, 3);
+    SL_CHECK_EQ_INT(inv.gpus[1].pids[2].pid, 4003);
+    SL_CHECK_EQ_STR(inv.gpus[1].type, "H200");
+    SL_CHECK_EQ_UINT(inv.gpus[1].memory_used, GIB);
+    SL_CHECK_NEAR(inv.gpus[1].util, 40, 0);
+    SL_CHECK_NEAR(inv.gpus[1].power_watts, 123.5, 1e-9);
+    SL_CHECK_NEAR(inv.gpus[1].celsius, 55, 0);
+    SL_CHECK_EQ_INT((int)sl_gpu_link_of(&inv, 0, 1), (int)SL_GPU_LINK_NVLINK);
     sl_gpu_source_close(s);
     SL_CHECK_EQ_INT(setenv("FAKE_NVML_INIT", "9", 1), 0);
     SL_CHECK_OK(sl_gpu_source_open(NULL, path, &s, &err), err);
@@ -114,6 +115,25 @@ SL_TEST(runners_gpu, parse__bad_entries__are_named)
         {"{\"gpus\":[{\"name\":\"x\",\"memory_bytes\":1}]}", "f: gpus[0].uuid: a text of"},
         {"{\"gpus\":[{\"uuid\":\"a,b\",\"name\":\"x\",\"memory_bytes\":1}]}", "without comma"},
         {"{\"gpus\":[{\"uuid\":\"a\",\"name\":\"x\"}]}", "gpus[0].memory_bytes: bytes are needed"},
+        {"{\"gpus\":[],\"gpu\":1}", "f: the file.gpu: no such field"},
+        {"{\"gpus\":[{\"uuid\":\"a\",\"name\":\"x\",\"memory_bytes\":1,\"memory\":2}]}",
+         "gpus[0].memory: no such field"},
+        {"{\"gpus\":[{\"uuid\":\"a\",\"name\":\"x\",\"memory_bytes\":1,\"processes\":[0]}]}",
+         "gpus[0].processes[0]: a process number is needed"},
+        {"{\"gpus\":[{\"uuid\":\"a\",\"name\":\"x\",\"memory_bytes\":1,\"util_percent\":\"9\"}]}",
+         "gpus[0].util_percent: a number from 0"},
+        {"{\"gpus\":[{\"uuid\":\"a\",\"name\":\"x\",\"memory_bytes\":1,\"mig\":[{\"uuid\":\"m\","
+         "\"profile\":\"1g.10gb\"}]}]}",
+         "gpus[0].mig[0].memory_bytes: bytes are needed"},
+        {"{\"gpus\":[{\"uuid\":\"a\",\"name\":\"x\",\"memory_bytes\":1,\"mig\":[{\"uuid\":\"m\","
+         "\"memory_bytes\":1}]}]}",
+         "gpus[0].mig[0].profile: a text of"},
+        {"{\"gpus\":[{\"uuid\":\"a\",\"name\":\"x\",\"memory_bytes\":1}],\"links\":[[0,0,\"pcie\"]]"
+         "}",
+         "links[0]: [INDEX, INDEX, LINK] of two GPUs"},
+        {"{\"gpus\":[{\"uuid\":\"a\",\"name\":\"x\",\"memory_bytes\":1,\"index\":3},"
+         "{\"uuid\":\"b\",\"name\":\"x\",\"memory_bytes\":1,\"index\":3}]}",
+         "gpus[1].index: is there twice"},
         {"{\"gpus\":[{\"uuid\":\"a\",\"name\":\"x\",\"memory_bytes\":1},"
          "{\"uuid\":\"a\",\"name\":\"x\",\"memory_bytes\":1}]}",
          "gpus[1].uuid: 'a' is there twice"},
@@ -122,7 +142,6 @@ SL_TEST(runners_gpu, parse__bad_entries__are_named)
     };
     for (size_t i = 0; i < SL_LEN(cases); i++) {
         struct sl_err err = SL_ERR_INIT;
-        struct sl_gpu_inventory inv;
         SL_CHECK_ERR(sl_gpu_inventory_parse("f", cases[i].text, strlen(cases[i].text), &inv, &err),
                      SL_EINVAL, err, cases[i].message);
     }
@@ -132,7 +151,6 @@ SL_TEST(runners_gpu, parse__devices_at_and_past_the_limit)
 {
     for (int n = SL_GPU_MAX; n <= SL_GPU_MAX + 1; n++) {
         struct sl_err err = SL_ERR_INIT;
-        struct sl_gpu_inventory inv;
         struct sl_buf b = SL_BUF_INIT(65536);
         for (int i = 0; i < n; i++) {
             sl_buf_printf(&b, "%s{\"uuid\":\"u%d\",\"name\":\"n\",\"memory_bytes\":1}",
@@ -145,84 +163,85 @@ SL_TEST(runners_gpu, parse__devices_at_and_past_the_limit)
     }
 }
 
-SL_TEST(runners_gpu, lease__all_or_nothing__smallest_that_fit)
+SL_TEST(runners_gpu, source__nvml__slices_and_faults)
 {
     struct sl_err err = SL_ERR_INIT;
-    char visible[SL_GPU_VISIBLE];
-    struct sl_gpu_inventory inv = inventory();
-    struct sl_gpu_pool *p = sl_gpu_pool_new(&inv);
-    struct sl_gpu_request two = {.count = 2};
-    SL_CHECK_OK(sl_gpu_pool_lease(p, "one", &two, visible, &err), err);
-    SL_CHECK_EQ_STR(visible, "GPU-a,GPU-c");
-    SL_CHECK_ERR(sl_gpu_pool_lease(p, "two", &two, visible, &err), SL_EBUSY, err,
-                 "2 GPUs are asked for, 1 of those that fit are free");
-    struct sl_gpu_request one = {.count = 1};
-    SL_CHECK_OK(sl_gpu_pool_lease(p, "two", &one, visible, &err), err);
-    SL_CHECK_EQ_STR(visible, "GPU-b"); /* nothing was kept by the refused request */
-    SL_CHECK_OK(sl_gpu_pool_lease(p, "one", &two, visible, &err), err);
-    SL_CHECK_EQ_STR(visible, "GPU-a,GPU-c"); /* asked again: the same */
-    sl_gpu_pool_free(p);
+    struct sl_gpu_source *s = NULL;
+    char *path = nvml_path();
+    SL_CHECK_EQ_INT(setenv("FAKE_NVML_MIG", "2", 1), 0);
+    SL_CHECK_EQ_INT(setenv("FAKE_NVML_PROCESSES", "0", 1), 0);
+    SL_CHECK_OK(sl_gpu_source_open(NULL, path, &s, &err), err);
+    SL_CHECK_OK(sl_gpu_source_read(s, &inv, &err), err);
+    SL_CHECK_EQ_UINT(inv.n, 3); /* the whole first device, two slices of the second */
+    SL_CHECK_EQ_INT(inv.gpus[0].slice, -1);
+    SL_CHECK_EQ_STR(inv.gpus[2].profile, "2g.10gb");
+    SL_CHECK_EQ_STR(inv.gpus[2].name, "Fake H200");
+    SL_CHECK_EQ_STR(inv.gpus[2].device, "GPU-00000002-0000-0000-0000-000000000000");
+    SL_CHECK_EQ_INT(inv.gpus[2].index, 1);
+    SL_CHECK_EQ_UINT(inv.gpus[2].memory_bytes, 10 * GIB);
+    SL_CHECK(inv.gpus[2].util != inv.gpus[2].util); /* unknown of slices */
+    SL_CHECK_EQ_INT((int)inv.gpus[1].xid, 0);
+    SL_CHECK_EQ_INT(setenv("FAKE_NVML_XID", "79", 1), 0);
+    SL_CHECK_EQ_INT(setenv("FAKE_NVML_ECC", "2", 1), 0);
+    SL_CHECK_OK(sl_gpu_source_read(s, &inv, &err), err);
+    SL_CHECK_OK(sl_gpu_source_read(s, &inv, &err), err); /* told once */
+    SL_CHECK_EQ_INT((int)inv.gpus[1].xid, 79);
+    SL_CHECK_EQ_UINT(inv.gpus[1].xid_count, 1);
+    SL_CHECK_EQ_UINT(inv.gpus[1].ecc_errors, 2);
+    SL_CHECK_EQ_INT((int)inv.gpus[0].xid, 0);
+    SL_CHECK_EQ_INT(unsetenv("FAKE_NVML_MIG"), 0);
+    SL_CHECK_EQ_INT(unsetenv("FAKE_NVML_XID"), 0);
+    SL_CHECK_EQ_INT(unsetenv("FAKE_NVML_ECC"), 0);
+    sl_gpu_source_close(s);
+    free(path);
 }
 
-SL_TEST(runners_gpu, lease__never_possible__says_the_numbers)
+SL_TEST(runners_gpu, names__types_by_words)
 {
-    struct sl_err err = SL_ERR_INIT;
-    char visible[SL_GPU_VISIBLE];
-    struct sl_gpu_inventory inv = inventory();
-    struct sl_gpu_pool *p = sl_gpu_pool_new(&inv);
-    struct sl_gpu_request big = {.count = 2, .memory_min = 40 * GIB};
-    SL_CHECK_ERR(sl_gpu_pool_lease(p, "x", &big, visible, &err), SL_ENOTFOUND, err,
-                 "2 GPUs are asked for, this machine has 1 that fit");
-    struct sl_gpu_request small = {.count = 1, .memory_max = 8 * GIB};
-    SL_CHECK_ERR(sl_gpu_pool_lease(p, "x", &small, visible, &err), SL_ENOTFOUND, err, "has 0");
-    struct sl_gpu_request none = {.count = 0};
-    SL_CHECK_ERR(sl_gpu_pool_lease(p, "x", &none, visible, &err), SL_ENOTFOUND, err, "0 GPUs");
-    sl_gpu_pool_free(p);
+    static const struct {
+        const char *type, *name;
+        bool is;
+    } cases[] = {
+        {"H100", "NVIDIA H100 80GB HBM3", true},
+        {"h100", "NVIDIA H100 PCIe", true},
+        {"A100-80GB", "NVIDIA A100-SXM4-80GB", true},
+        {"A100-40GB", "NVIDIA A100-SXM4-80GB", false},
+        {"80GB-A100", "NVIDIA A100-SXM4-80GB", false},
+        {"A10", "NVIDIA A100-SXM4-80GB", false},
+        {"L4", "NVIDIA L40S", false},
+        {"RTX-4090", "NVIDIA GeForce RTX 4090", true},
+        {"-", "NVIDIA L4", false},
+    };
+    for (size_t i = 0; i < SL_LEN(cases); i++) {
+        SL_CHECK_MSG(sl_gpu_type_matches(cases[i].type, cases[i].name) == cases[i].is, "%s of %s",
+                     cases[i].type, cases[i].name);
+    }
+    static const char *const types[][2] = {{"NVIDIA H100 80GB HBM3", "H100"},
+                                           {"Tesla V100-SXM2-16GB", "V100"},
+                                           {"NVIDIA GeForce RTX 4090", "RTX-4090"},
+                                           {"Quadro", "Quadro"}};
+    for (size_t i = 0; i < SL_LEN(types); i++) {
+        char type[SL_GPU_TYPE];
+        sl_gpu_type_of(types[i][0], type);
+        SL_CHECK_EQ_STR(type, types[i][1]);
+    }
 }
 
-SL_TEST(runners_gpu, release__drains_until_a_later_inventory_shows_no_process)
+SL_TEST(runners_gpu, parse__slices_at_and_past_the_limits)
 {
-    struct sl_err err = SL_ERR_INIT;
-    char visible[SL_GPU_VISIBLE];
-    struct sl_gpu_inventory inv = inventory();
-    inv.gpus[1].processes = 0;
-    struct sl_gpu_pool *p = sl_gpu_pool_new(&inv);
-    struct sl_gpu_request all = {.count = 3};
-    SL_CHECK_OK(sl_gpu_pool_lease(p, "one", &all, visible, &err), err);
-    uint64_t before = sl_gpu_pool_epoch(p);
-    sl_gpu_pool_release(p, "one");
-    sl_gpu_pool_release(p, "one");
-    sl_gpu_pool_release(p, "nobody");
-    SL_CHECK_EQ_INT(sl_gpu_pool_observe(p, &inv, before), 0); /* read before the release */
-    inv.gpus[1].processes = 1;
-    uint64_t after = sl_gpu_pool_epoch(p);
-    SL_CHECK_EQ_INT(sl_gpu_pool_observe(p, &inv, after), 2);
-    struct sl_gpu gpu;
-    enum sl_gpu_state state;
-    char holder[SL_ID_HEX + 1];
-    SL_CHECK(sl_gpu_pool_at(p, 0, &gpu, &state, holder));
-    SL_CHECK_EQ_STR(gpu.uuid, "GPU-a");
-    SL_CHECK_EQ_STR(sl_gpu_state_name(state), "draining");
-    SL_CHECK_EQ_STR(holder, "one");
-    SL_CHECK_ERR(sl_gpu_pool_lease(p, "two", &all, visible, &err), SL_EBUSY, err, "2 of those");
-    inv.gpus[1].processes = 0;
-    SL_CHECK_EQ_INT(sl_gpu_pool_observe(p, &inv, after), 1);
-    SL_CHECK_OK(sl_gpu_pool_lease(p, "two", &all, visible, &err), err);
-    SL_CHECK(!sl_gpu_pool_at(p, 3, &gpu, &state, holder));
-    sl_gpu_pool_free(p);
-}
-
-SL_TEST(runners_gpu, restore__journaled_lease__is_held_again)
-{
-    struct sl_err err = SL_ERR_INIT;
-    char visible[SL_GPU_VISIBLE];
-    struct sl_gpu_inventory inv = inventory();
-    struct sl_gpu_pool *p = sl_gpu_pool_new(&inv);
-    SL_CHECK_EQ_INT(sl_gpu_pool_restore(p, "one", "GPU-b,GPU-gone,GPU-c"), 2);
-    struct sl_gpu_request any = {.count = 1};
-    SL_CHECK_OK(sl_gpu_pool_lease(p, "one", &any, visible, &err), err);
-    SL_CHECK_EQ_STR(visible, "GPU-b,GPU-c");
-    SL_CHECK_OK(sl_gpu_pool_lease(p, "two", &any, visible, &err), err);
-    SL_CHECK_EQ_STR(visible, "GPU-a");
-    sl_gpu_pool_free(p);
+    for (int n = SL_GPU_SLICES_MAX; n <= SL_GPU_SLICES_MAX + 1; n++) {
+        struct sl_err err = SL_ERR_INIT;
+        struct sl_buf b = SL_BUF_INIT(65536);
+        for (int i = 0; i < n; i++) {
+            sl_buf_printf(&b, "%s{\"uuid\":\"m%d\",\"profile\":\"1g.10gb\",\"memory_bytes\":1}",
+                          i == 0 ? "{\"gpus\":[{\"uuid\":\"u\",\"name\":\"n\",\"memory_bytes\":8,"
+                                   "\"mig\":["
+                                 : ",",
+                          i);
+        }
+        sl_buf_puts(&b, "]}]}");
+        int rc = sl_gpu_inventory_parse("f", b.ptr, b.len, &inv, &err);
+        SL_CHECK_EQ_INT(rc, n == SL_GPU_SLICES_MAX ? 0 : -SL_EINVAL);
+        sl_buf_release(&b);
+    }
 }
