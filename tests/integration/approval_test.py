@@ -329,6 +329,7 @@ def two_users(root):
         p.expect(0, "candidate.quality = 0.9", "inbox", uid="daemon")
         p.expect(0, "the engine goes on", "approve", "last/approve", "--reason", "fine", uid="daemon")
         p.expect(0, "", "resume", "approval#1")
+    check(os.stat(p.data).st_mode & 0o777 == 0o700, "the data directory stayed open")
     approval = p.json("lineage", "approval-api", "--format", "json")
     names = json.dumps(approval)
     check("approval of default/approval-demo@v1 for approval-api" in names, names)

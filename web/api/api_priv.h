@@ -29,6 +29,7 @@ struct sl_api_server {
     struct sl_engine_subscriber subscriber;
     struct api_stream *streams;
     bool closed;
+    bool shared; /* a group may pass through the data directory meanwhile */
 };
 
 /** GET /runs/{run}/events: the run's events as they are recorded. */

@@ -290,6 +290,7 @@ static int share_directory(struct sl_api_server *s, const char *group, gid_t *re
         return sl_err_errno(err, errno, "cannot share the data directory with group '%.100s'",
                             group);
     }
+    s->shared = true;
     *ret_gid = found->gr_gid;
     return 0;
 }
@@ -352,6 +353,9 @@ void sl_api_close(struct sl_api_server *s)
     }
     sl_lane_close(s->read_lane, true);
     sl_lane_close(s->write_lane, true);
+    if (s->shared) { /* nothing is left to reach in there */
+        SL_IGNORE(fchmod(sl_engine_workspace(s->engine)->fd, 0700));
+    }
     sl_db_close(s->reader);
     free(s->routes);
     free(s);
