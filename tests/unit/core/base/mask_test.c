@@ -246,7 +246,7 @@ SL_TEST(core_base_mask, feed__random_streams_and_cuts__as_the_reference)
 
 SL_TEST(core_base_mask, init__as_many_values_as_allowed__all_are_found)
 {
-    char texts[SL_MASK_VALUES_MAX][16];
+    char texts[SL_MASK_VALUES_MAX][24];
     const char *list[SL_MASK_VALUES_MAX];
     for (int i = 0; i < SL_MASK_VALUES_MAX; i++) {
         snprintf(texts[i], sizeof(texts[i]), "value-%02d-end", i);
