@@ -1,83 +1,12 @@
-/* ls, show, why, lineage, metrics. Thread: main. */
+/* show, why, lineage, metrics. Thread: main. */
 #include "core/base/base.h"
 
 #include <math.h>
 #include <stdlib.h>
 
-#include "cmd/cmd.h"
+#include "cmd/ask.h"
 #include "cmd/table.h"
 #include "core/base/time.h"
-
-static void set_option(struct sl_cmd *c, json_t *args, const char *option)
-{
-    sl_json_set_str(args, option, sl_cmd_opt(c, option));
-}
-
-/** Calls and prints JSON when that was asked for: then *ret stays NULL with 0. */
-static int ask(struct sl_cmd *c, const char *op, json_t *args, json_t **ret)
-{
-    int rc = sl_call(c, op, args, ret);
-    if (rc == 0 && c->json) {
-        (void)sl_cmd_print_json(*ret);
-        *ret = NULL;
-    }
-    return rc;
-}
-
-static void duration_cell(struct sl_table *t, const json_t *o)
-{
-    char text[SL_TIME_TEXT];
-    int64_t started = sl_json_i64(o, "started_ms", 0);
-    int64_t ended = sl_json_i64(o, "ended_ms", 0);
-    const char *state = sl_json_str(o, "state", "");
-    bool shown = started > 0 && !sl_streq(state, "cached") && !sl_streq(state, "skipped") &&
-                 !sl_streq(state, "omitted");
-    int64_t took = (ended > 0 ? ended : sl_now_ms()) - started;
-    sl_table_cell(t, shown ? sl_duration_format(SL_MAX(took, (int64_t)0), text) : "");
-}
-
-int sl_cmd_ls(struct sl_cmd *c)
-{
-    static const char *const heads[] = {"RUN",     "STATE", "STEPS", "CACHED", ">TIME",
-                                        "STARTED", "BY",    "ID",    NULL};
-    json_auto_t *answer = NULL;
-    json_t *args = json_object();
-    struct sl_table t;
-    struct sl_buf out = SL_BUF_INIT((size_t)8 << 20);
-    sl_json_set_str(args, "pipeline", sl_cmd_arg(c, 0));
-    set_option(c, args, "state");
-    set_option(c, args, "limit");
-    set_option(c, args, "offset");
-    if (ask(c, "runs.list", args, &answer) < 0) {
-        return sl_cmd_fail(c);
-    }
-    size_t i = 0;
-    json_t *r = NULL;
-    sl_table_init(&t, heads);
-    json_array_foreach (json_object_get(answer, "runs"), i, r) {
-        _cleanup_(buf)
-        struct sl_buf ago = SL_BUF_INIT(100);
-        sl_put_ago(&ago, sl_now_ms(), sl_json_i64(r, "created_ms", 0));
-        sl_table_cell(&t, sl_json_str(r, "name", ""));
-        sl_table_cell(&t, sl_json_str(r, "state", ""));
-        sl_table_cellf(&t, "%lld/%lld", (long long)sl_json_i64(r, "steps_ended", 0),
-                       (long long)sl_json_i64(r, "steps", 0));
-        sl_table_cellf(&t, "%lld", (long long)sl_json_i64(r, "steps_cached", 0));
-        duration_cell(&t, r);
-        sl_table_cell(&t, sl_buf_str(&ago));
-        sl_table_cell(&t, sl_json_str(r, "actor", ""));
-        sl_table_cellf(&t, "%.8s", sl_json_str(r, "id", ""));
-    }
-    if (answer != NULL && t.cells.n == 0) {
-        sl_buf_puts(&out, "no runs\n");
-    } else if (answer != NULL) {
-        sl_table_print(&t, c->color, &out);
-        if (sl_json_bool(answer, "more", false)) {
-            sl_buf_puts(&out, "more with --limit or --offset\n");
-        }
-    }
-    return sl_cmd_print(&out);
-}
 
 /* ---- show ----------------------------------------------------------------------------------------- */
 
@@ -172,7 +101,7 @@ int sl_cmd_show(struct sl_cmd *c)
     json_auto_t *run = NULL;
     struct sl_table t;
     struct sl_buf out = SL_BUF_INIT((size_t)64 << 20);
-    if (ask(c, "runs.show", json_pack("{s:s}", "run", sl_cmd_arg(c, 0)), &run) < 0) {
+    if (sl_ask(c, "runs.show", json_pack("{s:s}", "run", sl_cmd_arg(c, 0)), &run) < 0) {
         return sl_cmd_fail(c);
     }
     if (run == NULL) {
@@ -192,7 +121,7 @@ int sl_cmd_show(struct sl_cmd *c)
         } else {
             sl_table_cell(&t, "");
         }
-        duration_cell(&t, s);
+        sl_duration_cell(&t, s);
         outputs_cell(&t, s);
         reason_cell(&t, s);
     }
@@ -261,7 +190,7 @@ int sl_cmd_why(struct sl_cmd *c)
     struct sl_buf out = SL_BUF_INIT((size_t)64 << 20);
     int rc = split_step(c, &run, &step);
     rc = rc < 0 ? rc
-                : ask(c, "runs.why", json_pack("{s:s, s:s}", "run", run, "step", step), &answer);
+                : sl_ask(c, "runs.why", json_pack("{s:s, s:s}", "run", run, "step", step), &answer);
     if (rc < 0) {
         return sl_cmd_fail(c);
     }
@@ -300,7 +229,7 @@ int sl_cmd_lineage(struct sl_cmd *c)
     json_t *args = json_pack("{s:s, s:b}", "ref", sl_cmd_arg(c, 0), "down", sl_cmd_flag(c, "down"));
     format = format != NULL ? format : "tree";
     sl_json_set_str(args, "format", format);
-    set_option(c, args, "depth");
+    sl_ask_option(c, args, "depth");
     if (sl_cmd_flag(c, "up") && sl_cmd_flag(c, "down")) {
         json_decref(args);
         (void)sl_err_set(&c->err, SL_EINVAL, "--up and --down exclude each other");
@@ -386,9 +315,9 @@ int sl_cmd_metrics(struct sl_cmd *c)
     struct sl_table t;
     struct sl_buf out = SL_BUF_INIT((size_t)64 << 20);
     bool csv = sl_cmd_flag(c, "csv");
-    if (ask(c, "runs.metrics",
-            json_pack("{s:s, s:i}", "run", sl_cmd_arg(c, 0), "history", csv ? 500 : SPARK_WIDTH),
-            &answer) < 0) {
+    if (sl_ask(c, "runs.metrics",
+               json_pack("{s:s, s:i}", "run", sl_cmd_arg(c, 0), "history", csv ? 500 : SPARK_WIDTH),
+               &answer) < 0) {
         return sl_cmd_fail(c);
     }
     if (answer == NULL) {

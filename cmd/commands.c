@@ -15,6 +15,10 @@
     {                                                                                              \
         "attempt", 0, "N", "this attempt instead of the last"                                      \
     }
+#define OPT_BY                                                                                     \
+    {                                                                                              \
+        "by", 0, "USER", "only runs that this user submitted"                                      \
+    }
 #define OPT_CA                                                                                     \
     {                                                                                              \
         "ca", 0, "FILE", "certificates that are trusted (default the system's)"                    \
@@ -27,6 +31,10 @@
 #define OPT_CSV                                                                                    \
     {                                                                                              \
         "csv", 0, NULL, "one line per point: step,attempt,key,slice,dataset,model,index,ms,value"  \
+    }
+#define OPT_CURSOR                                                                                 \
+    {                                                                                              \
+        "cursor", 0, "PLACE", "go on where the page before ended"                                  \
     }
 #define OPT_DEEP                                                                                   \
     {                                                                                              \
@@ -112,6 +120,14 @@
     {                                                                                              \
         "message", 'm', "TEXT", "why, kept with the version"                                       \
     }
+#define OPT_METRIC                                                                                 \
+    {                                                                                              \
+        "metric", 0, "METRIC", "with this metric, or a bound on its last value: 'auc>0.8'"         \
+    }
+#define OPT_MODEL                                                                                  \
+    {                                                                                              \
+        "model", 0, "REF", "that made, reused or read this model, or this version of it"           \
+    }
 #define OPT_NO_CACHE                                                                               \
     {                                                                                              \
         "no-cache", 0, NULL, "run every step, reuse nothing"                                       \
@@ -147,6 +163,10 @@
 #define OPT_PARAMS                                                                                 \
     {                                                                                              \
         "params", 0, "FILE", "parameters from a YAML or JSON mapping; -p wins"                     \
+    }
+#define OPT_PIPELINE                                                                               \
+    {                                                                                              \
+        "pipeline", 0, "NAME", "only runs of this pipeline"                                        \
     }
 #define OPT_PRIVATE                                                                                \
     {                                                                                              \
@@ -184,6 +204,14 @@
     {                                                                                              \
         "retry", 0, "ID", "try this one again, as often as a new one"                              \
     }
+#define OPT_SINCE                                                                                  \
+    {                                                                                              \
+        "since", 0, "TIME", "submitted since: a span like 7d, a date or a time"                    \
+    }
+#define OPT_SORT                                                                                   \
+    {                                                                                              \
+        "sort", 0, "ORDER", "newest, oldest, longest; highest, lowest by --metric"                 \
+    }
 #define OPT_SOURCE                                                                                 \
     {                                                                                              \
         "source", 0, "TEXT", "the system that the data is from, in words"                          \
@@ -200,6 +228,10 @@
     {                                                                                              \
         "to", 0, "VERSION", "v3, 3 or a digest instead of the previous one"                        \
     }
+#define OPT_UNTIL                                                                                  \
+    {                                                                                              \
+        "until", 0, "TIME", "submitted before: a span, a date or a time"                           \
+    }
 #define OPT_UP                                                                                     \
     {                                                                                              \
         "up", 0, NULL, "what it came from (the default)"                                           \
@@ -207,6 +239,10 @@
 #define OPT_WHEELS                                                                                 \
     {                                                                                              \
         "wheels", 0, "DIR", "install from here"                                                    \
+    }
+#define OPT_WITH                                                                                   \
+    {                                                                                              \
+        "param", 'p', "NAME=VALUE", "only runs with this parameter (repeatable)"                   \
     }
 #define OPT_SAY                                                                                    \
     {                                                                                              \
@@ -216,6 +252,11 @@
     {                                                                                              \
         "reason", 0, "TEXT", "why, shown in the list"                                              \
     }
+
+/* of the list of runs */
+#define OPT_RUNS                                                                                   \
+    OPT_STATE, OPT_PIPELINE, OPT_SINCE, OPT_UNTIL, OPT_WITH, OPT_BY, OPT_MODEL, OPT_METRIC,        \
+        OPT_SORT, OPT_CURSOR, OPT_LIMIT, OPT_OFFSET
 
 #define OPTS(...) ((const struct sl_opt[]){__VA_ARGS__ __VA_OPT__(, ){NULL, 0, NULL, NULL}})
 

@@ -58,7 +58,9 @@ static const char *const migrations[] = {
     " run_id TEXT NOT NULL,"
     " ts INTEGER NOT NULL,"
     " UNIQUE(model_digest, dataset_digest, attempt_id, key, slice)"
-    ") STRICT;"};
+    ") STRICT;",
+    /* runs by the value that they came to */
+    "CREATE INDEX track_series_value ON track_series(key, last, run_id) WHERE slice = '';"};
 
 const struct sl_schema sl_track_schema = {"track", migrations, (int)SL_LEN(migrations)};
 

@@ -7,11 +7,12 @@
 #include <stdlib.h>
 
 #include "pipelines/run/admit_store.h"
+#include "pipelines/run/query_priv.h"
 #include "pipelines/run/vote.h"
 
-/* ---- the list ------------------------------------------------------------------------------------- */
+/* ---- shared (query_priv.h) ------------------------------------------------------------------------ */
 
-static void set_time(json_t *o, const char *name, int64_t ms)
+void query_set_time(json_t *o, const char *name, int64_t ms)
 {
     char text[SL_TIME_TEXT];
     char key[64];
@@ -23,8 +24,7 @@ static void set_time(json_t *o, const char *name, int64_t ms)
     }
 }
 
-/** A queued run says what it waits for. */
-static int explain_queued(struct sl_db *db, json_t *run, struct sl_err *err)
+int query_explain_queued(struct sl_db *db, json_t *run, struct sl_err *err)
 {
     _cleanup_(buf)
     struct sl_buf text = SL_BUF_INIT(4096);
@@ -38,87 +38,10 @@ static int explain_queued(struct sl_db *db, json_t *run, struct sl_err *err)
     return rc;
 }
 
-static int check_state(const char *state, struct sl_err *err)
-{
-    const char *names[SL_RUN_STATES];
-    if (state == NULL || sl_sm_parse(&sl_run_machine, state) >= 0) {
-        return 0;
-    }
-    for (int i = 0; i < SL_RUN_STATES; i++) {
-        names[i] = sl_sm_name(&sl_run_machine, i);
-    }
-    const char *near = sl_nearest(state, names, SL_LEN(names));
-    return sl_err_set(err, SL_EINVAL, "no run state '%.40s'%s%s%s", state,
-                      near != NULL ? "; did you mean '" : "", near != NULL ? near : "",
-                      near != NULL ? "'?" : "");
-}
-
-static json_t *list_row(struct sl_rows *rows)
-{
-    json_t *o = json_object();
-    _cleanup_(free)
-    char *name = sl_asprintf("%s#%lld", sl_rows_str(rows, 1), (long long)sl_rows_i64(rows, 2));
-    sl_json_set_str(o, "id", sl_rows_str(rows, 0));
-    sl_json_set_str(o, "name", name);
-    sl_json_set_str(o, "pipeline", sl_rows_str(rows, 1));
-    sl_json_set_i64(o, "number", sl_rows_i64(rows, 2));
-    sl_json_set_str(o, "state", sl_rows_str(rows, 3));
-    sl_json_set_str(o, "reason", sl_rows_str(rows, 4));
-    sl_json_set_str(o, "actor", sl_rows_str(rows, 5));
-    set_time(o, "created", sl_rows_i64(rows, 6));
-    set_time(o, "started", sl_rows_i64(rows, 7));
-    set_time(o, "ended", sl_rows_i64(rows, 8));
-    sl_json_set_i64(o, "steps", sl_rows_i64(rows, 9));
-    sl_json_set_i64(o, "steps_ended", sl_rows_i64(rows, 10));
-    sl_json_set_i64(o, "steps_cached", sl_rows_i64(rows, 11));
-    return o;
-}
-
-int sl_query_runs(const struct sl_query *q, const struct sl_run_filter *f, json_t **ret,
-                  struct sl_err *err)
-{
-    _cleanup_(rows)
-    struct sl_rows rows = SL_ROWS_INIT;
-    int64_t limit = f->limit;
-    json_auto_t *list = json_array();
-    bool more = false;
-    if (limit < 1 || limit > SL_QUERY_RUNS_MAX || f->offset < 0) {
-        return sl_err_set(err, SL_EINVAL, "limit must be 1 to %d, offset at least 0",
-                          SL_QUERY_RUNS_MAX);
-    }
-    int rc = check_state(f->state, err);
-    rc = rc < 0
-             ? rc
-             : sl_db_query(
-                   q->db, &rows, err,
-                   SL_SQL("SELECT id, pipeline, number, state, reason, actor, created_ms, "
-                          "started_ms, ended_ms, n_steps, "
-                          "(SELECT count(ended_ms) FROM step WHERE run_id = run.id), "
-                          "(SELECT count(*) FROM step WHERE run_id = run.id AND state = 'cached')"
-                          " FROM run WHERE (?1 IS NULL OR state = ?1) AND "
-                          "(?2 IS NULL OR pipeline = ?2) ORDER BY created_ms DESC, id "
-                          "LIMIT ?3 OFFSET ?4"),
-                   "ssii", f->state, f->pipeline, limit + 1, f->offset);
-    while (rc == 0 && (rc = sl_rows_next(&rows, err)) > 0) {
-        if (json_array_size(list) == (size_t)limit) {
-            more = true;
-            rc = 0;
-            break;
-        }
-        json_t *row = list_row(&rows);
-        json_array_append_new(list, row);
-        rc = explain_queued(q->db, row, err);
-    }
-    if (rc == 0) {
-        *ret = json_pack("{s:O, s:b}", "runs", list, "more", more);
-    }
-    return rc;
-}
-
 /* ---- content -------------------------------------------------------------------------------------- */
 
-static int read_json(const struct sl_query *q, const struct sl_digest *digest, const char *what,
-                     json_t **ret, struct sl_err *err)
+int query_read_json(const struct sl_query *q, const struct sl_digest *digest, const char *what,
+                    json_t **ret, struct sl_err *err)
 {
     _cleanup_(buf)
     struct sl_buf text = SL_BUF_INIT(SL_QUERY_PLAN_MAX);
@@ -165,9 +88,9 @@ static json_t *run_json(const struct sl_run_record *r)
     sl_json_set_str(o, "actor", r->actor);
     sl_json_set_str(o, "file", r->file);
     sl_json_set_str(o, "base_dir", r->base_dir);
-    set_time(o, "created", r->created_ms);
-    set_time(o, "started", r->started_ms);
-    set_time(o, "ended", r->ended_ms);
+    query_set_time(o, "created", r->created_ms);
+    query_set_time(o, "started", r->started_ms);
+    query_set_time(o, "ended", r->ended_ms);
     sl_json_set_str(o, "override_reason", r->override_reason);
     sl_json_set_str(o, "retry_of", r->retry_of);
     set_json_text(o, "params", r->params);
@@ -203,13 +126,13 @@ static int overlay_step(const struct sl_step_row *row, void *data, struct sl_err
     sl_json_set_str(o, "state", sl_sm_name(&sl_step_machine, (int)row->state));
     sl_json_set_str(o, "reason", row->reason);
     sl_json_set_i64(o, "attempts", row->attempts);
-    set_time(o, "started", row->started_ms);
-    set_time(o, "ended", row->ended_ms);
+    query_set_time(o, "started", row->started_ms);
+    query_set_time(o, "ended", row->ended_ms);
     if (row->state == SL_STEP_BACKOFF) {
-        set_time(o, "next_attempt", row->not_before_ms);
+        query_set_time(o, "next_attempt", row->not_before_ms);
     }
     if (row->state == SL_STEP_AWAITING && row->not_before_ms > 0) {
-        set_time(o, "until", row->not_before_ms);
+        query_set_time(o, "until", row->not_before_ms);
     }
     sl_json_set_str(o, "from_run", row->from_run);
     if (row->has_key) {
@@ -242,8 +165,8 @@ static int add_attempt(const struct sl_attempt_row *row, void *data, struct sl_e
     sl_json_set_i64(o, "exit_code", row->exit_code);
     sl_json_set_i64(o, "signal", row->signal);
     sl_json_set_bool(o, "oom", row->oom);
-    set_time(o, "started", row->started_ms);
-    set_time(o, "ended", row->ended_ms);
+    query_set_time(o, "started", row->started_ms);
+    query_set_time(o, "ended", row->ended_ms);
     sl_json_set_i64(o, "user_us", row->user_us);
     sl_json_set_i64(o, "system_us", row->system_us);
     sl_json_set_i64(o, "maxrss_kb", row->maxrss_kb);
@@ -292,7 +215,7 @@ static json_t *planned_steps(const struct sl_query *q, const struct sl_run_recor
 {
     json_t *plan = NULL;
     struct sl_err ignored = SL_ERR_INIT;
-    if (read_json(q, &r->plan, "plan", &plan, &ignored) < 0) {
+    if (query_read_json(q, &r->plan, "plan", &plan, &ignored) < 0) {
         return json_array();
     }
     json_t *steps = json_incref(json_object_get(plan, "steps"));
@@ -328,7 +251,7 @@ int sl_query_run(const struct sl_query *q, const char *run, bool with_records, j
         if (rc == 0) {
             json_t *run_object = run_json(&r);
             json_object_set_new(run_object, "steps", json_incref(s.list));
-            rc = explain_queued(q->db, run_object, err);
+            rc = query_explain_queued(q->db, run_object, err);
             *ret = rc == 0 ? json_incref(run_object) : NULL;
             json_decref(run_object);
         }
@@ -522,7 +445,7 @@ int sl_query_submission(const struct sl_query *q, const char *run, const char *a
         rc = sl_err_set(err, SL_ECONFLICT, "run %s#%lld is still %s; 'sluice resume' takes it up",
                         r.pipeline, (long long)r.number, sl_sm_name(&sl_run_machine, (int)r.state));
     }
-    rc = rc < 0 ? rc : read_json(q, &r.spec, "pipeline", &texts, err);
+    rc = rc < 0 ? rc : query_read_json(q, &r.spec, "pipeline", &texts, err);
     if (rc == 0) {
         *ret = json_pack("{s:O, s:s, s:O, s:o, s:s, s:s, s:b, s:s, s:s, s:b}", "main",
                          json_object_get(texts, "main"), "base_dir", r.base_dir, "files",

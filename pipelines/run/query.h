@@ -21,15 +21,39 @@ struct sl_query {
     struct sl_blob_store *blobs;
 };
 
+enum sl_run_sort {
+    SL_SORT_NEWEST,
+    SL_SORT_OLDEST,
+    SL_SORT_LONGEST, /* ended runs, by the time they took */
+    SL_SORT_HIGHEST, /* by the metric's value */
+    SL_SORT_LOWEST,
+    SL_SORT_COUNT
+};
+extern const char *const sl_run_sort_names[SL_SORT_COUNT];
+
+#define SL_QUERY_PARAMS_MAX 16   /* parameters asked for at once */
+#define SL_QUERY_TEXT_MAX   4000 /* bytes of all of them, and of a metric */
+
 struct sl_run_filter {
-    const char *state, *pipeline; /* NULL: any */
-    int64_t limit;                /* 1..SL_QUERY_RUNS_MAX */
+    const char *state, *pipeline, *actor; /* NULL: any */
+    int64_t since_ms, until_ms;           /* created from, and before; 0: any */
+    const char *params;                   /* lines NAME=VALUE that all hold; NULL: any */
+    const char *model;  /* "churn" or "churn@v3": made, reused or read by the run; NULL: any */
+    const char *metric; /* "auc", "auc>0.8", "loss<=1e-3": last value of a series without slice */
+    enum sl_run_sort sort;
+    const char *cursor; /* "next" of the page before; NULL: the first */
+    int64_t limit;      /* 1..SL_QUERY_RUNS_MAX */
     int64_t offset;
 };
 
 /**
- * {"runs":[...],"more":bool}, newest first.
- * @return 0; -SL_EINVAL for a limit out of range or a state that does not exist (nearest named)
+ * {"runs":[...],"more":bool,"next":CURSOR?}. With a metric each run carries its value as "metric".
+ *
+ * Answers from indexes: how long it takes follows from the length of the page, not from the number of runs
+ * or of their steps. Pages by cursor neither repeat nor leave out runs when new ones come.
+ *
+ * @return 0; -SL_EINVAL for a limit out of range, a state that does not exist (nearest named), a malformed
+ *         metric, parameter or cursor; -SL_ENOTFOUND when no such pipeline or model was ever here
  * Owner: new reference.
  */
 int sl_query_runs(const struct sl_query *q, const struct sl_run_filter *f, json_t **ret,

@@ -8,6 +8,14 @@
 #include "core/blob/blob_ref.h"
 #include "pipelines/run/schemas.h"
 
+/* Parameters of runs as rows, by which they are found: texts as they are, all else as JSON. */
+#define PARAM_JSON "CASE j.type WHEN 'object' THEN j.value END"
+#define PARAM_ROWS                                                                                 \
+    "SELECT j.key, CASE json_type(" PARAM_JSON ", '$.value') WHEN 'text' THEN "                    \
+    "j.value ->> '$.value' ELSE j.value -> '$.value' END, r.created_ms, r.id "                     \
+    "FROM run r, json_each(r.params) j WHERE json_type(" PARAM_JSON ", '$.value') IS NOT NULL "    \
+    "AND length(j.value) <= 1000" /* SL_RUN_PARAM_INDEX_MAX */
+
 static const char *const migrations[] = {
     "CREATE TABLE run("
     " id TEXT PRIMARY KEY, pipeline TEXT NOT NULL, number INTEGER NOT NULL, state TEXT NOT NULL,"
@@ -46,6 +54,22 @@ static const char *const migrations[] = {
     "ALTER TABLE step ADD COLUMN timed_out INTEGER NOT NULL DEFAULT 0;"
     "CREATE INDEX run_group ON run(conc_group, created_ms) WHERE ended_ms IS NULL;",
     "ALTER TABLE attempt ADD COLUMN way TEXT;",
+    /* what lists ask, so that they need not read the steps */
+    "CREATE TABLE run_count("
+    " run_id TEXT PRIMARY KEY, n_ended INTEGER NOT NULL, n_cached INTEGER NOT NULL)"
+    " STRICT, WITHOUT ROWID;"
+    "INSERT INTO run_count SELECT id, 0, 0 FROM run;"
+    "UPDATE run_count SET n_ended = c.n, n_cached = c.m FROM (SELECT run_id AS r, count(ended_ms)"
+    " AS n, sum(state = 'cached') AS m FROM step GROUP BY run_id) c WHERE c.r = run_id;"
+    "CREATE TABLE run_param("
+    " name TEXT NOT NULL, value TEXT NOT NULL, created_ms INTEGER NOT NULL, run_id TEXT NOT NULL,"
+    " PRIMARY KEY(name, value, created_ms, run_id)) STRICT, WITHOUT ROWID;"
+    "INSERT INTO run_param " PARAM_ROWS ";"
+    "CREATE INDEX run_state ON run(state, created_ms);"
+    "CREATE INDEX run_actor ON run(actor, created_ms);"
+    "CREATE INDEX run_pipeline ON run(pipeline, created_ms);"
+    "CREATE INDEX run_took ON run(ended_ms - started_ms);"
+    "CREATE INDEX step_output_version ON step_output(entity, entity_name, version);",
 };
 const struct sl_schema sl_run_schema = {"run", migrations, (int)SL_LEN(migrations)};
 
@@ -99,6 +123,11 @@ int sl_run_insert(struct sl_db *db, struct sl_run_record *r, struct sl_err *err)
                       sl_digest_hex(&r->runtime, runtime), r->code_commit, r->code_dirty ? 1 : 0,
                       r->override_reason, r->retry_of, r->n_steps, r->created_ms, r->group,
                       r->group_limit, r->priority);
+    rc = rc < 0 ? rc
+                : sl_db_exec(db, err, SL_SQL("INSERT INTO run_count VALUES(?, 0, 0)"), "s", r->id);
+    rc = rc < 0 ? rc
+                : sl_db_exec(db, err, SL_SQL("INSERT INTO run_param " PARAM_ROWS " AND r.id = ?"),
+                             "s", r->id);
     return rc < 0 ? rc : keep_content(db, r, err);
 }
 
@@ -155,9 +184,25 @@ static int update_step(struct sl_db *db, const struct sl_step_move *m, struct sl
     return rc < 0 ? rc : one_row(db, "step", m->key, err);
 }
 
+/** A row of its own: that of the run is long, and steps end often. */
+static int count_ended(struct sl_db *db, const struct sl_step_move *m, struct sl_err *err)
+{
+    const struct sl_jentry *e = m->entry;
+    int ended = (int)sl_step_state_final((enum sl_step_state)e->to) -
+                (int)sl_step_state_final((enum sl_step_state)e->from);
+    int cached = (int)(e->to == SL_STEP_CACHED) - (int)(e->from == SL_STEP_CACHED);
+    return ended == 0 && cached == 0
+               ? 0
+               : sl_db_exec(db, err,
+                            SL_SQL("UPDATE run_count SET n_ended = n_ended + ?, "
+                                   "n_cached = n_cached + ? WHERE run_id = ?"),
+                            "iis", ended, cached, m->run_id);
+}
+
 int sl_step_store_move(struct sl_db *db, const struct sl_step_move *m, struct sl_err *err)
 {
-    return m->entry->from == SL_STEP_PENDING ? insert_step(db, m, err) : update_step(db, m, err);
+    int rc = m->entry->from == SL_STEP_PENDING ? insert_step(db, m, err) : update_step(db, m, err);
+    return rc < 0 ? rc : count_ended(db, m, err);
 }
 
 /* ---- attempts ------------------------------------------------------------------------------------ */

@@ -11,6 +11,8 @@
 #include "core/db/db.h"
 #include "pipelines/run/core.h"
 
+#define SL_RUN_PARAM_INDEX_MAX 1000 /* characters of a parameter's JSON that runs can be found by */
+
 /** A run as recorded. Texts borrowed on insert; in the arena on read. */
 struct sl_run_record {
     char id[SL_ID_HEX + 1];

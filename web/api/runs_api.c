@@ -16,10 +16,27 @@ static struct sl_query query_of(const struct sl_api_ctx *ctx)
 int sl_api_runs_list(struct sl_api_ctx *ctx, const json_t *args, json_t **ret, struct sl_err *err)
 {
     struct sl_query q = query_of(ctx);
+    const char *sort = sl_api_arg(args, "sort", sl_run_sort_names[SL_SORT_NEWEST]);
     struct sl_run_filter f = {.state = sl_api_arg(args, "state", NULL),
                               .pipeline = sl_api_arg(args, "pipeline", NULL),
+                              .actor = sl_api_arg(args, "by", NULL),
+                              .since_ms = sl_api_arg_i64(args, "since_ms", 0),
+                              .until_ms = sl_api_arg_i64(args, "until_ms", 0),
+                              .params = sl_api_arg(args, "param", NULL),
+                              .model = sl_api_arg(args, "model", NULL),
+                              .metric = sl_api_arg(args, "metric", NULL),
+                              .cursor = sl_api_arg(args, "cursor", NULL),
                               .limit = sl_api_arg_i64(args, "limit", SL_QUERY_RUNS_DEFAULT),
                               .offset = sl_api_arg_i64(args, "offset", 0)};
+    while (f.sort < SL_SORT_COUNT && !sl_streq(sl_run_sort_names[f.sort], sort)) {
+        f.sort++;
+    }
+    if (f.sort == SL_SORT_COUNT || f.since_ms < 0 || f.until_ms < 0) {
+        return sl_err_set(err, SL_EINVAL,
+                          f.sort == SL_SORT_COUNT
+                              ? "sort is newest, oldest, longest, highest or lowest"
+                              : "since_ms and until_ms are milliseconds since 1970");
+    }
     return sl_query_runs(&q, &f, ret, err);
 }
 
