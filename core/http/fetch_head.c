@@ -20,6 +20,14 @@ static int part(struct sl_fetcher *f, CURLU *u, CURLUPart what, char **ret, unsi
     return code == CURLUE_OK ? 0 : -SL_EINVAL;
 }
 
+bool fetch_loopback_name(const char *host, size_t len)
+{
+    bool numbers = len > 4 && strncmp(host, "127.", 4) == 0 &&
+                   strspn(host, "0123456789.") >= len; /* not 127.example.org */
+    return numbers || (len == 9 && strncasecmp(host, "localhost", 9) == 0) ||
+           (len == 5 && strncmp(host, "[::1]", 5) == 0);
+}
+
 static int take_apart(struct sl_fetcher *f, CURLU *u, struct fetch_target *t, struct sl_err *err)
 {
     char *user = NULL;
@@ -42,7 +50,10 @@ static int take_apart(struct sl_fetcher *f, CURLU *u, struct fetch_target *t, st
     if (!http && strcasecmp(t->scheme, "https") != 0) {
         return sl_err_set(err, SL_EREFUSED, "%.20s:// is not allowed; use https", t->scheme);
     }
-    if (http && (f->opts.allow & (SL_FETCH_HTTP | SL_FETCH_LOOPBACK)) == 0) {
+    /* Through a proxy the socket tells nothing about the host: its name has to. */
+    bool far =
+        (f->opts.allow & SL_FETCH_PROXY_ENV) != 0 && !fetch_loopback_name(t->host, strlen(t->host));
+    if (http && (f->opts.allow & (far ? SL_FETCH_HTTP : SL_FETCH_HTTP | SL_FETCH_LOOPBACK)) == 0) {
         return sl_err_set(err, SL_EREFUSED, "plain http is not allowed; use https");
     }
     return 0;

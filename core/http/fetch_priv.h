@@ -33,6 +33,9 @@ void fetch_target_release(struct sl_fetcher *f, struct fetch_target *t);
 struct curl_slist *fetch_headers(struct sl_fetcher *f, const struct fetch_target *t, bool foreign,
                                  struct sl_err *err);
 
+/** Whether a host's name says that it is this machine: localhost, 127.x.y.z, [::1]. */
+bool fetch_loopback_name(const char *host, size_t len);
+
 /** Line of an answer's head, without its end. */
 void fetch_head_line(struct sl_fetcher *f, const char *line, size_t len);
 

@@ -69,13 +69,15 @@ int sl_fetch(struct sl_fetcher *f, const struct sl_fetch *req, struct sl_fetch_a
     }
 }
 
-/* Printable words of a body, on one line. */
+/* Printable words of a body, on one line, without tags of XML or HTML. */
 static void first_words(const struct sl_buf *body, char out[121])
 {
     size_t n = 0;
+    bool tag = false;
     for (size_t i = 0; i < body->len && n < 120; i++) {
         unsigned char c = (unsigned char)body->ptr[i];
-        if (c > ' ' && c < 0x7f) {
+        tag = c == '<' || (tag && c != '>');
+        if (c > ' ' && c < 0x7f && c != '>' && !tag) {
             out[n++] = (char)c;
         } else if (n > 0 && out[n - 1] != ' ') {
             out[n++] = ' ';

@@ -34,10 +34,9 @@ static size_t ignore(char *bytes, size_t size, size_t n, void *data)
 
 static bool on_loopback(const char *server)
 {
-    const char *host = strstr(server, "://");
-    host = host != NULL ? host + 3 : server;
-    return strncasecmp(host, "localhost", 9) == 0 || strncmp(host, "127.", 4) == 0 ||
-           strncmp(host, "[::1]", 5) == 0;
+    const char *host = strstr(server, "://") + 3; /* checked before */
+    size_t len = host[0] == '[' ? strcspn(host, "]") + 1 : strcspn(host, ":/?#");
+    return fetch_loopback_name(host, SL_MIN(len, strlen(host)));
 }
 
 static int result(struct sl_fetcher *f, CURLcode code, const char *server, struct sl_err *err)

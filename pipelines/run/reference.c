@@ -117,7 +117,13 @@ static int write_file(void *data, const struct sl_manifest_entry *entry, int dir
                       const char *path, mode_t mode, struct sl_err *err)
 {
     const struct bring *b = data;
-    return sl_source_write(b->access, b->record, entry, dirfd, path, mode, err);
+    int rc = sl_source_write(b->access, b->record, entry, dirfd, path, mode, err);
+    bool s3 = sl_streq(sl_json_str(b->record, "kind", ""), "s3");
+    if (rc == -SL_EAUTH && s3 && b->access->aws == NULL) {
+        return sl_err_wrap(err, "no credentials were recorded with this reference (data import "
+                                "--credentials SECRET)");
+    }
+    return rc;
 }
 
 struct opened {

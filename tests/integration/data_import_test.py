@@ -241,7 +241,7 @@ def test_s3():
     v = p.json("data", "refresh", "lake")
     check(not v["created"] and v["fetched_bytes"] == 0, f"unchanged: {v}")
     out = p.run("data", "import", "s3://lake/data", "x", code=5, env={"AWS_SECRET_ACCESS_KEY": "no"})
-    check("403" in out and "wrong signature" in out, out)
+    check("answered 403: SignatureDoesNotMatch wrong signature" in out, out)
     check(s.secret not in out, "no secret in errors")
     check("names no object" in p.run("data", "import", "s3://lake/none", "x", code=2), "empty prefix")
     # wrong bytes: listed and sent ETag is an MD5 of something else
@@ -257,6 +257,14 @@ def test_s3():
                "--reference")
     check(v["files"] == len(names), f"with a secret: {v}")
     check(q.get("lake")["a.csv"] == s.files["/lake/data/a.csv"].data, "reference by secret")
+    p.run("data", "import", "s3://lake/data/a.csv", "alone", "--reference")
+    s.files["/lake/data/a.csv"] = Item(s.files["/lake/data/a.csv"].data + b"!")
+    p.run("data", "import", "s3://lake/data/a.csv", "alone", "--reference")
+    with open(os.path.join(p.dir, "p.yml"), "w", encoding="utf-8") as f:
+        f.write("apiVersion: sluice/v1\nkind: Pipeline\nname: use\nsteps:\n  count:\n    inputs:\n"
+                "      a: {dataset: alone}\n    run: wc -c < $SLUICE_IN_a\n")
+    out = p.run("run", "p.yml", code=1)
+    check("--credentials" in p.run("why", "last/count") + out, f"a step without keys: {out}")
     for folder, _, files in os.walk(q.env["SLUICE_DATA"]):
         for name in files:
             with open(os.path.join(folder, name), "rb") as f:
@@ -506,6 +514,18 @@ def test_terminal_and_interrupt():
     s.files["/f"] = Item(b"x" * 100000)
     out = p.run("data", "import", s.url + "/f", "f")
     check("\x1b" not in out and "\r" not in out, f"plain: {out!r}")
+    p.close()
+
+
+def test_proxy():
+    s, p = data_server.Server(data_server.Files), Place()
+    s.files["/f"] = Item(b"through the proxy")
+    env = {"http_proxy": s.url}
+    out = p.run("data", "import", "http://example.invalid/f", "f", code=3, env=env)
+    check("plain http" in out and not s.log, out)
+    p.run("data", "import", "http://example.invalid/f", "f", "--insecure-http", env=env)
+    check(s.log[-1][1] == "http://example.invalid/f", f"asked of the proxy: {s.log[-1]}")
+    check(p.get("f") == {"f": b"through the proxy"}, "content")
     p.close()
 
 

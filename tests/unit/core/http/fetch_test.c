@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "core/http/download.h"
+#include "core/http/fetch_priv.h"
 #include "tests/support/sl_test.h"
 
 static enum sl_address_kind kind(const char *text)
@@ -97,6 +98,25 @@ SL_TEST(core_http_fetch, backoff__grows__bounded)
         int64_t ms = sl_fetch_backoff_ms(500, 3, r);
         SL_CHECK(ms >= 1000 && ms <= 2000);
     }
+}
+
+SL_TEST(core_http_fetch, loopback_names__exactly)
+{
+    static const char *const yes[] = {"localhost", "LOCALHOST", "127.0.0.1", "127.1", "[::1]"};
+    static const char *const no[] = {"localhost.example.org",
+                                     "127.example.org",
+                                     "127.0.0.1.nip.io",
+                                     "::1",
+                                     "10.0.0.1",
+                                     "",
+                                     "127."};
+    for (size_t i = 0; i < SL_LEN(yes); i++) {
+        SL_CHECK(fetch_loopback_name(yes[i], strlen(yes[i])));
+    }
+    for (size_t i = 0; i < SL_LEN(no); i++) {
+        SL_CHECK(!fetch_loopback_name(no[i], strlen(no[i])));
+    }
+    SL_CHECK(fetch_loopback_name("127.0.0.1:25", 9));
 }
 
 SL_TEST(core_http_fetch, etag__strong_only)
