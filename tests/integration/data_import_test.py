@@ -273,6 +273,24 @@ def test_s3():
     q.close()
 
 
+def test_s3_versions():
+    s = data_server.s3_server()
+    p = s3_place(s)
+    data_server.put_version(s, "/lake/v", Item(b"first"), "id-1")
+    p.json("data", "import", "s3://lake/v", "v", "--reference")
+    check("id-1" in p.run("data", "show", "v"), "the version id is shown")
+    data_server.put_version(s, "/lake/v", Item(b"second"), "id-2")
+    check(p.get("v") == {"v": b"first"}, "a pinned version id outlives what takes its place")
+    v = p.json("data", "refresh", "v")
+    check(v["created"] and p.get("v@v2") == {"v": b"second"} and p.get("v@v1") == {"v": b"first"},
+          f"both versions: {v}")
+    del s.files["/lake/v#id-1"]
+    s.files["/lake/v#id-1"] = None
+    out = p.run("data", "get", "v@v1", os.path.join(p.dir, "bad"), code=2)
+    check("answered 404" in out, out)
+    p.close()
+
+
 def test_s3_kills():
     s = data_server.s3_server()
     p = s3_place(s)

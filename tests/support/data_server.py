@@ -1,6 +1,5 @@
 """Servers on loopback for tests of imports: HTTP(S) with Range, ETag and accidents, and an S3 that checks
 signatures. Written from the specifications, not from the code under test."""
-import email.utils
 import hashlib
 import hmac
 import http.server
@@ -63,6 +62,7 @@ class Item:
         self.statuses = []          # (status, headers) to answer first
         self.swap_after_cut = None  # Item that takes the place once cut
         self.redirect = None
+        self.version = None
         self.lie_length = 0
 
 
@@ -95,7 +95,8 @@ class Files(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         with self.server.guard:
             self.server.log.append((self.command, self.path, dict(self.headers)))
-            item = self.server.files.get(urllib.parse.urlsplit(self.path).path)
+            plain = self.path if "#" in self.path else urllib.parse.urlsplit(self.path).path
+            item = self.server.files.get(plain)
         if item is None:
             return self.plain(404, b"no such file")
         if item.redirect:
@@ -105,6 +106,7 @@ class Files(http.server.BaseHTTPRequestHandler):
             return self.plain(status, b"not now", headers)
         facts = [("Last-Modified", item.modified)] if item.modified else []
         facts += [("ETag", item.etag)] if item.etag else []
+        facts += [("x-amz-version-id", item.version)] if item.version else []
         if item.etag and self.headers.get("If-None-Match") == item.etag:
             self.send_response(304)
             self.send_header("ETag", item.etag)
@@ -184,19 +186,7 @@ class S3(Files):
             return self.list(url.path.strip("/"), query)
         self.path = urllib.parse.unquote(url.path)
         if "versionId" in query:
-            self.path += "?" + query["versionId"]
-            self.server.files.setdefault(self.path, None)
-            with self.server.guard:
-                item = self.server.files.get(self.path)
-            if item is None:
-                return self.plain(404, b"<Error><Code>NoSuchVersion</Code></Error>")
-        return self.get_item()
-
-    def get_item(self):
-        path = self.path.split("?")[0]
-        item = self.server.files.get(path)
-        if item is not None and "?" not in self.path:
-            pass
+            self.path += "#" + query["versionId"]  # where put_version keeps it
         return Files.do_GET(self)
 
     def list(self, bucket, query):
@@ -205,7 +195,7 @@ class S3(Files):
             prefix = f"/{bucket}/"
             names = sorted(p[len(prefix):] for p, i in self.server.files.items()
                            if i is not None and p.startswith(prefix + query.get("prefix", ""))
-                           and "?" not in p)
+                           and "#" not in p)
         after = query.get("continuation-token")
         names = [n for n in names if after is None or n > after]
         page, rest = names[:self.server.page], names[self.server.page:]
@@ -229,5 +219,7 @@ def s3_server(page=1000):
     return server
 
 
-def http_date(seconds):
-    return email.utils.formatdate(seconds, usegmt=True)
+def put_version(server, path, item, version):
+    """As a bucket with versioning: the newest under its name, each under its id."""
+    item.version = version
+    server.files[path] = server.files[f"{path}#{version}"] = item

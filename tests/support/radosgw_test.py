@@ -108,6 +108,15 @@ def main():
         sluice("data", "get", "big", os.path.join(work, "ref"))
         s3("PUT", "/lake/apart", b"other")
         check("changed since" in sluice("data", "get", "big", os.path.join(work, "bad"), code=1), "ref")
+        s3("PUT", "/kept")
+        s3("PUT", "/kept", b"<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>",
+           "versioning")
+        s3("PUT", "/kept/v", b"first")
+        sluice("data", "import", "s3://kept/v", "v", "--reference")
+        s3("PUT", "/kept/v", b"second")
+        sluice("data", "get", "v", os.path.join(work, "pinned"))
+        with open(os.path.join(work, "pinned", "v"), "rb") as f:
+            check(f.read() == b"first", "a pinned version id outlives what takes its place")
         env["AWS_SECRET_ACCESS_KEY"] = "wrong"
         check("403" in sluice("data", "import", "s3://lake/data", "x", code=5), "wrong secret")
     finally:
