@@ -72,6 +72,20 @@ int sl_query_run(const struct sl_query *q, const char *run, bool with_records, j
 int sl_query_why(const struct sl_query *q, const char *run, const char *step, json_t **ret,
                  struct sl_err *err) SL_MUST_CHECK;
 
+#define SL_QUERY_DIFF_MAX 10000 /* files, and steps, named in one comparison */
+
+/**
+ * What differs between two runs: {"old","new": heads, "params","environment": [{"field","old","new"}],
+ * "code","pipeline": [{"path","change"}], "steps": [{"key","change","differences","resources","outputs","old",
+ * "new"}], "steps_same","steps_left_out", "metrics": [{"step","metric","old","new","delta"}]}. Steps are
+ * matched by key; metrics of cached steps are those of the run that they come from.
+ *
+ * @return 0; -SL_ENOTFOUND for an unknown run, or when the code or pipeline of one is no longer stored
+ * Owner: new reference.
+ */
+int sl_query_diff(const struct sl_query *q, const char *old_run, const char *new_run, json_t **ret,
+                  struct sl_err *err) SL_MUST_CHECK;
+
 /** The submission (submission.h) that repeats a run with the same files, parameters and code; retry_of is
  * set to it. `actor` is who repeats. New reference. */
 int sl_query_submission(const struct sl_query *q, const char *run, const char *actor, json_t **ret,

@@ -48,6 +48,16 @@ int sl_api_runs_show(struct sl_api_ctx *ctx, const json_t *args, json_t **ret, s
     return rc < 0 ? rc : sl_query_run(&q, run, sl_api_arg_bool(args, "records"), ret, err);
 }
 
+int sl_api_runs_diff(struct sl_api_ctx *ctx, const json_t *args, json_t **ret, struct sl_err *err)
+{
+    struct sl_query q = query_of(ctx);
+    const char *run = NULL;
+    const char *other = NULL;
+    int rc = sl_api_arg_need(args, "run", &run, err);
+    rc = rc < 0 ? rc : sl_api_arg_need(args, "other", &other, err);
+    return rc < 0 ? rc : sl_query_diff(&q, run, other, ret, err);
+}
+
 int sl_api_runs_why(struct sl_api_ctx *ctx, const json_t *args, json_t **ret, struct sl_err *err)
 {
     struct sl_query q = query_of(ctx);
