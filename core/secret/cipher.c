@@ -24,7 +24,9 @@
 void *sl_secret_alloc(size_t size_bytes)
 {
     SL_ASSERT(sodium_init() >= 0); /* again is fine, on any thread */
-    void *memory = sodium_malloc(SL_MAX(size_bytes, (size_t)1));
+    /* it ends at a page's end: only whole units begin where any object may */
+    const size_t unit = _Alignof(max_align_t);
+    void *memory = sodium_malloc((SL_MAX(size_bytes, (size_t)1) + unit - 1) / unit * unit);
     SL_ASSERT(memory != NULL);
     return memory;
 }

@@ -44,7 +44,8 @@ struct sl_secret_value {
 void sl_secret_value_release(
     struct sl_secret_value *v); /* overwrites and frees; NULL bytes are fine */
 void sl_cleanup_secret_value(struct sl_secret_value *v); /* for _cleanup_(secret_value) */
-/** Locked, guarded memory that core dumps leave out, for what holds plain text. Aborts when there is none. */
+/** Locked, guarded memory that core dumps leave out, for what holds plain text; aligned for any object. Aborts when
+ * there is none. */
 void *sl_secret_alloc(size_t size_bytes);
 void sl_secret_free(void *memory); /* overwrites first; NULL is fine */
 /** Reads a descriptor to its end. -SL_EINVAL when empty, -SL_ELIMIT past SL_SECRET_VALUE_MAX, -SL_EIO.

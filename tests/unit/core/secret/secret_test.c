@@ -108,6 +108,15 @@ static void check_value(struct fixture *f, const char *name, int64_t version, co
 
 /* ---- versions ------------------------------------------------------------------------------------- */
 
+SL_TEST(core_secret, alloc__any_size__aligned_for_any_object)
+{
+    for (size_t size = 0; size < 40; size++) {
+        void *memory = sl_secret_alloc(size);
+        SL_CHECK_EQ_UINT((uintptr_t)memory % _Alignof(max_align_t), 0);
+        sl_secret_free(memory);
+    }
+}
+
 SL_TEST(core_secret_store, put__versions__current_and_previous_are_readable_older_are_erased)
 {
     struct fixture f;
