@@ -19,22 +19,6 @@ static void put_fact(struct sl_buf *out, const char *name, const char *value)
     }
 }
 
-/** What its steps ran in; of the host, that nobody can make it again. */
-static void put_runtimes(const json_t *facts, struct sl_buf *out)
-{
-    const char *step = NULL;
-    json_t *env = NULL;
-    json_object_foreach (json_object_get(facts, "runtimes"), step, env) {
-        _cleanup_(free)
-        char *text =
-            sl_asprintf("%s  %.12s", step + strlen("env:"), sl_json_str(env, "digest", ""));
-        put_fact(out, "runs in", text);
-    }
-    if (sl_json_i64(facts, "host_steps", 0) > 0) {
-        put_fact(out, "runs in", "the host as it is: not reproducible");
-    }
-}
-
 static void put_head(struct sl_cmd *c, const json_t *run, struct sl_buf *out)
 {
     const json_t *code = json_object_get(run, "code");
@@ -56,7 +40,6 @@ static void put_head(struct sl_cmd *c, const json_t *run, struct sl_buf *out)
     } else {
         sl_buf_printf(out, "%-9s %.19s\n", "code", sl_json_str(code, "digest", ""));
     }
-    put_runtimes(json_object_get(run, "facts"), out);
     json_object_foreach (json_object_get(run, "params"), name, p) {
         _cleanup_(free)
         char *value = sl_json_canonical(json_object_get(p, "value"));
@@ -173,7 +156,8 @@ static void put_waiting(struct sl_cmd *c, const json_t *answer, struct sl_buf *o
     json_auto_t *waiting = NULL;
     _cleanup_(free)
     char *step = sl_asprintf("%lld", (long long)sl_json_i64(answer, "index", 0));
-    if (sl_streq(sl_json_str(answer, "state", ""), "pending") &&
+    const char *state = sl_json_str(answer, "state", "");
+    if ((sl_streq(state, "pending") || sl_streq(state, "backoff")) &&
         sl_call(c, "runs.waiting",
                 json_pack("{s:s, s:s}", "run", sl_json_str(answer, "run", ""), "step", step),
                 &waiting) == 0) {
@@ -316,7 +300,8 @@ int sl_cmd_metrics(struct sl_cmd *c)
     struct sl_buf out = SL_BUF_INIT((size_t)64 << 20);
     bool csv = sl_cmd_flag(c, "csv");
     if (sl_ask(c, "runs.metrics",
-               json_pack("{s:s, s:i}", "run", sl_cmd_arg(c, 0), "history", csv ? 500 : SPARK_WIDTH),
+               json_pack("{s:s, s:i, s:b}", "run", sl_cmd_arg(c, 0), "history",
+                         csv ? 500 : SPARK_WIDTH, "system", sl_cmd_flag(c, "system")),
                &answer) < 0) {
         return sl_cmd_fail(c);
     }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "cmd/cmd.h"
+#include "cmd/gpu.h"
 #include "cmd/table.h"
 #include "core/aio/loop.h"
 #include "core/base/fs.h"
@@ -163,8 +164,8 @@ static json_t *runners_json(struct sl_cmd *c)
         }
     }
     struct sl_digest digest;
-    return json_pack("{s:o, s:o, s:o}", "runners", list, "hardware", sl_facts_hardware(), "runtime",
-                     sl_facts_runtime(&digest));
+    return json_pack("{s:o, s:o, s:o, s:o}", "runners", list, "hardware", sl_facts_hardware(),
+                     "runtime", sl_facts_runtime(&digest), "gpus", sl_cmd_gpus(c));
 }
 
 static void put_fact(const json_t *value, struct sl_buf *out)
@@ -198,6 +199,15 @@ int sl_cmd_runners(struct sl_cmd *c)
 {
     bool made = false;
     struct sl_buf out = SL_BUF_INIT((size_t)1 << 20);
+    const char *verb = sl_cmd_arg(c, 0);
+    if (verb != NULL && !sl_streq(verb, "undrain")) {
+        (void)sl_err_set(&c->err, SL_EINVAL, "'undrain' is all that can be done, not '%.40s'",
+                         verb);
+        return sl_cmd_fail(c);
+    }
+    if (verb != NULL) {
+        return sl_cmd_gpus_undrain(c);
+    }
     if (sl_cmd_data_or_make(c, &made) < 0) {
         return sl_cmd_fail(c);
     }
@@ -213,5 +223,6 @@ int sl_cmd_runners(struct sl_cmd *c)
     }
     sl_buf_puts(&out, "this machine\n");
     put_facts(json_object_get(all, "hardware"), "  ", &out);
+    sl_cmd_gpus_print(json_object_get(all, "gpus"), c->color, &out);
     return sl_cmd_print(&out);
 }

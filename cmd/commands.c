@@ -220,6 +220,10 @@
     {                                                                                              \
         "state", 's', "STATE", "only runs in this state"                                           \
     }
+#define OPT_SYSTEM                                                                                 \
+    {                                                                                              \
+        "system", 0, NULL, "what was measured about the steps: use, memory, power of their GPUs"   \
+    }
 #define OPT_TIME                                                                                   \
     {                                                                                              \
         "time", 't', NULL, "begin lines with their time"                                           \

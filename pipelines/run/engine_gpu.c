@@ -194,13 +194,14 @@ int eng_gpus_open(struct sl_engine *e, const char *inventory_file, struct sl_err
     }
     sl_gpu_owners_fill(g->inventory);
     g->pool = sl_gpu_pool_new(g->inventory);
+    (void)sl_gpu_pool_observe(g->pool, g->inventory, 0); /* attempts that an earlier engine lost */
     g->sample_ms = g->inventory->sample_ms;
     enum sl_gpu_state state;
     const struct sl_gpu *gpu = NULL;
     for (size_t i = 0; (gpu = sl_gpu_pool_at(g->pool, i, &state)) != NULL; i++) {
         g->before[i].xids = gpu->xid_count;
         g->before[i].ecc = gpu->ecc_errors;
-        if (gpu->n_pids > 0) { /* perhaps of attempts that an earlier engine lost */
+        if (gpu->n_pids > 0) { /* once all runs are back it is clear whose they are */
             eng_gpus_poll(g, 0);
         }
     }

@@ -101,9 +101,9 @@ void eng_gpus_look(struct eng_gpus *g)
                                 g->e->ws->path);
     }
     if (look->samples.n > 0 || look->events.n > 0) {
-        struct sl_err ignored = SL_ERR_INIT; /* a measurement is lost, and no more */
-        int rc = sl_ws_write(g->e->ws, write_look, g, &ignored);
-        look->rc = rc < 0 && look->rc == 0 ? 0 : look->rc;
+        struct sl_err lost = SL_ERR_INIT; /* a measurement, and no more: the steps go on */
+        int rc = sl_ws_write(g->e->ws, write_look, g, &lost);
+        (void)rc;
     }
     for (size_t i = 0; i < look->samples.n; i++) {
         free(look->samples.items[i].visible);

@@ -68,14 +68,11 @@ static const struct shape mig = {.kind = SHAPE_TEXT,
 static const struct key gpu_keys[] = {
     {"count", &gpu_count, 0, "How many (default 1)", NULL},
     {"idle_timeout", &sl_spec_duration, 0, "End the step when its GPUs stay idle for so long",
-     "idle GPUs are not watched yet"},
+     NULL},
     {"memory", &gpu_memory, 0, "Memory of each: at least, or a range", NULL},
-    {"mig", &mig, 0, "Whether a MIG slice may be used, or which",
-     "MIG slices are not handed out yet"},
-    {"share", &sl_spec_size, 0, "So much memory of one GPU, which others use too",
-     "GPUs are not shared yet"},
-    {"type", &gpu_types, 0, "Type, or types any of which will do",
-     "GPU types are not told apart yet"},
+    {"mig", &mig, 0, "Whether a MIG slice may be used, or which", NULL},
+    {"share", &sl_spec_size, 0, "So much memory of one GPU, which others use too", NULL},
+    {"type", &gpu_types, 0, "Type, or types any of which will do", NULL},
 };
 static const struct object gpu_object = {
     .name = "gpu", .keys = gpu_keys, .n_keys = SL_LEN(gpu_keys)};
@@ -84,8 +81,7 @@ static const struct shape gpu_text = {.kind = SHAPE_TEXT,
                                       .what = GPU_WHAT,
                                       .pattern = "^(" TYPE_PATTERN "(:[0-9]{1,4})?(:" RANGE_PATTERN
                                                  ")?|" RANGE_PATTERN "(:[0-9]{1,4})?)$",
-                                      .other = &gpu_map,
-                                      .pending = "GPU types are not told apart yet"};
+                                      .other = &gpu_map};
 static const struct shape gpu = {.kind = SHAPE_INT,
                                  .what = GPU_WHAT,
                                  .has_bounds = true,

@@ -229,6 +229,19 @@ int sl_gpu_pool_lease(struct sl_gpu_pool *p, const char *attempt_id,
     return 0;
 }
 
+/** What was taken for an orphan's turns out to be held. */
+static void forget(struct sl_gpu_pool *p, const char *attempt_id, size_t unit)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < p->leases.n; i++) {
+        const struct sl_gpu_lease l = p->leases.items[i];
+        if (l.unit != unit || !sl_streq(l.attempt_id, attempt_id)) {
+            p->leases.items[kept++] = l;
+        }
+    }
+    p->leases.n = kept;
+}
+
 int sl_gpu_pool_restore(struct sl_gpu_pool *p, const char *attempt_id, const char *visible,
                         uint64_t share_bytes)
 {
@@ -238,6 +251,7 @@ int sl_gpu_pool_restore(struct sl_gpu_pool *p, const char *attempt_id, const cha
         for (size_t i = 0; i < p->n; i++) {
             const char *uuid = p->units[i].gpu.uuid;
             if (strlen(uuid) == len && memcmp(uuid, s, len) == 0 && n < SL_GPU_UNITS_MAX) {
+                forget(p, attempt_id, i);
                 add_lease(p, attempt_id, i, share_bytes);
                 p->leases.items[p->leases.n - 1].foreign = 0;
                 n++;

@@ -128,8 +128,17 @@ int sl_api_runs_verdicts(struct sl_api_ctx *ctx, const json_t *args, json_t **re
 
 /* ---- metrics -------------------------------------------------------------------------------------- */
 
+struct series_list {
+    json_t *list;
+    bool system; /* what was measured about steps, instead of what they recorded */
+};
+
 static int add_series(const struct sl_series *s, void *arg)
 {
+    const struct series_list *l = arg;
+    if (sl_starts_with(s->key, SL_SYSTEM_METRIC) != l->system) {
+        return 0;
+    }
     json_t *o = json_object();
     sl_json_set_i64(o, "series", s->id);
     sl_json_set_str(o, "attempt", s->attempt_id);
@@ -145,7 +154,7 @@ static int add_series(const struct sl_series *s, void *arg)
     sl_json_set_num(o, "min", s->min);
     sl_json_set_num(o, "max", s->max);
     sl_json_set_i64(o, "last_ms", s->last_ts_ms);
-    json_array_append_new(arg, o);
+    json_array_append_new(l->list, o);
     return 0;
 }
 
@@ -188,11 +197,12 @@ int sl_api_runs_metrics(struct sl_api_ctx *ctx, const json_t *args, json_t **ret
     char id[SL_ID_HEX + 1];
     int64_t buckets = sl_api_arg_i64(args, "history", 0);
     json_auto_t *list = json_array();
+    struct series_list l = {list, sl_api_arg_bool(args, "system")};
     if (buckets < 0 || buckets > SL_API_HISTORY_MAX) {
         return sl_err_set(err, SL_EINVAL, "history must be 0 to %d", SL_API_HISTORY_MAX);
     }
     int rc = run_id(ctx, args, id, err);
-    rc = rc < 0 ? rc : sl_track_series(ctx->db, id, NULL, add_series, list, err);
+    rc = rc < 0 ? rc : sl_track_series(ctx->db, id, NULL, add_series, &l, err);
     rc = rc < 0 ? rc : name_steps(ctx, list, err);
     for (size_t i = 0; rc == 0 && buckets > 0 && i < json_array_size(list); i++) {
         json_t *s = json_array_get(list, i);
@@ -228,4 +238,14 @@ int sl_api_runners(struct sl_api_ctx *ctx, const json_t *args, json_t **ret, str
     *ret = sl_engine_runner_facts(ctx->engine);
     sl_json_set_i64(*ret, "live_runs", (int64_t)sl_engine_n_runs(ctx->engine));
     return 0;
+}
+
+int sl_api_runners_undrain(struct sl_api_ctx *ctx, const json_t *args, json_t **ret,
+                           struct sl_err *err)
+{
+    int n = sl_engine_gpu_undrain(ctx->engine, sl_api_arg(args, "gpu", NULL), err);
+    if (n >= 0) {
+        *ret = json_pack("{s:i}", "gpus", n);
+    }
+    return SL_MIN(n, 0);
 }

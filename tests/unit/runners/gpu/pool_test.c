@@ -216,8 +216,12 @@ SL_TEST(runners_gpu_pool, orphan__of_an_earlier_engine__holds_its_unit)
     SL_CHECK_EQ_STR(state_of(p, "M0"), "draining");
     SL_CHECK_EQ_STR(sl_gpu_pool_lease_at(p, 0)->attempt_id, "dead");
     SL_CHECK_EQ_STR(lease(p, "any", (struct sl_gpu_request){.count = 1}), "M1");
+    SL_CHECK_EQ_INT(sl_gpu_pool_restore(p, "dead", "M0", 0), 1); /* it was journaled after all */
+    SL_CHECK_EQ_STR(state_of(p, "M0"), "leased");
+    SL_CHECK_NULL(sl_gpu_pool_lease_at(p, 2));
+    sl_gpu_pool_release(p, "dead");
     unit("M0")->n_pids = unit("M0")->processes = 0;
-    SL_CHECK_EQ_INT(sl_gpu_pool_observe(p, &inv, 0), 1);
+    SL_CHECK_EQ_INT(sl_gpu_pool_observe(p, &inv, sl_gpu_pool_epoch(p)), 1);
     SL_CHECK_EQ_STR(state_of(p, "M0"), "free");
     sl_gpu_pool_free(p);
 }
