@@ -170,6 +170,7 @@ def dispatch(work, pipeline):
     engine(small, pipeline)
     engine(large, pipeline)
     add_history(large, HISTORY)
+    os.sync()  # half a gigabyte was written without: the disk is not to be busy with it later
     engine(large, pipeline)  # both caches are warm from here on
     found = {small: [], large: []}
     for _ in range(2 * ROUNDS):
