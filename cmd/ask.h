@@ -15,5 +15,7 @@ int sl_ask(struct sl_cmd *c, const char *op, json_t *args, json_t **ret) SL_MUST
 void sl_ask_option(const struct sl_cmd *c, json_t *args, const char *option);
 /** How long something took, or has taken until now; empty where no work was done. */
 void sl_duration_cell(struct sl_table *t, const json_t *o);
+/** Appends "about 3m, from 5 runs" of an estimate (runs.show, plan). */
+void sl_put_estimate(const json_t *estimate, struct sl_buf *out);
 
 #endif

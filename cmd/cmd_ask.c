@@ -3,8 +3,11 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
 
 #include "cmd/ask.h"
+#include "cmd/gantt.h"
 #include "cmd/table.h"
 #include "core/base/time.h"
 
@@ -16,6 +19,19 @@ static void put_fact(struct sl_buf *out, const char *name, const char *value)
         sl_buf_printf(out, "%-9s ", name);
         sl_put_clean(out, value);
         sl_buf_putc(out, '\n');
+    }
+}
+
+void sl_put_estimate(const json_t *estimate, struct sl_buf *out)
+{
+    char time[SL_TIME_TEXT];
+    int64_t runs = sl_json_i64(estimate, "runs", 0);
+    int64_t unknown = sl_json_i64(estimate, "steps_unknown", 0);
+    sl_buf_printf(out, "about %s, from %lld run%s",
+                  sl_duration_format(sl_json_i64(estimate, "left_ms", 0), time), (long long)runs,
+                  runs == 1 ? "" : "s");
+    if (unknown > 0) {
+        sl_buf_printf(out, "; %lld steps never succeeded before", (long long)unknown);
     }
 }
 
@@ -32,6 +48,12 @@ static void put_head(struct sl_cmd *c, const json_t *run, struct sl_buf *out)
     put_fact(out, "by", sl_json_str(run, "actor", ""));
     put_fact(out, "started", sl_json_str(run, "started_at", ""));
     put_fact(out, "ended", sl_json_str(run, "ended_at", ""));
+    if (json_object_get(run, "estimate") != NULL) {
+        _cleanup_(buf)
+        struct sl_buf text = SL_BUF_INIT(4096);
+        sl_put_estimate(json_object_get(run, "estimate"), &text);
+        put_fact(out, "expected", sl_buf_str(&text));
+    }
     put_fact(out, "override", sl_json_str(run, "override_reason", ""));
     put_fact(out, "retry of", sl_json_str(run, "retry_of", ""));
     if (sl_json_str(code, "commit", "")[0] != '\0') {
@@ -77,6 +99,33 @@ static void reason_cell(struct sl_table *t, const json_t *step)
     sl_table_cell(t, sl_buf_str(&text));
 }
 
+/** Block characters where the terminal's locale has them. */
+static bool has_blocks(const struct sl_cmd *c)
+{
+    static const char *const names[] = {"LC_ALL", "LC_CTYPE", "LANG"};
+    const char *text = NULL;
+    for (size_t i = 0; i < SL_LEN(names) && (text == NULL || text[0] == '\0'); i++) {
+        text = getenv(names[i]);
+    }
+    return c->tty && text != NULL &&
+           (strcasestr(text, "UTF-8") != NULL || strcasestr(text, "UTF8") != NULL);
+}
+
+static int show_gantt(struct sl_cmd *c, const json_t *run)
+{
+    struct winsize size = {0};
+    struct sl_buf out = SL_BUF_INIT((size_t)64 << 20);
+    bool told = c->tty && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0;
+    const struct sl_gantt_opts opts = {.now_ms = sl_now_ms(),
+                                       .width = told ? size.ws_col : 100,
+                                       .blocks = has_blocks(c),
+                                       .color = c->color};
+    put_head(c, run, &out);
+    sl_buf_putc(&out, '\n');
+    sl_gantt_print(run, &opts, &out);
+    return sl_cmd_print(&out);
+}
+
 int sl_cmd_show(struct sl_cmd *c)
 {
     static const char *const heads[] = {"STEP",    "STATE",  ">ATTEMPT", ">TIME",
@@ -89,6 +138,9 @@ int sl_cmd_show(struct sl_cmd *c)
     }
     if (run == NULL) {
         return SL_EXIT_OK;
+    }
+    if (sl_cmd_flag(c, "gantt")) {
+        return show_gantt(c, run);
     }
     size_t i = 0;
     json_t *s = NULL;

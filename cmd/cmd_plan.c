@@ -3,19 +3,50 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
-#include "cmd/cmd.h"
+#include "cmd/ask.h"
 #include "cmd/load.h"
 #include "cmd/table.h"
 #include "core/base/fs.h"
 #include "core/base/time.h"
+#include "pipelines/run/estimate.h"
 #include "pipelines/run/facts.h"
 #include "pipelines/run/preview.h"
 #include "pipelines/run/workspace.h"
 
+/** Where decided steps go, and what they add up to. */
+struct sink {
+    sl_preview_fn fn;
+    void *data;
+    struct sl_estimate *estimate; /* NULL: unknown */
+};
+
+static void take_step(const json_t *s, void *data)
+{
+    struct sink *k = data;
+    if (k->estimate != NULL) {
+        sl_estimate_add(k->estimate, s, 0);
+    }
+    k->fn(s, k->data);
+}
+
+static void set_estimate(const struct sink *k, json_t *plan)
+{
+    struct sl_estimate_result r;
+    if (k->estimate != NULL && sl_estimate_result(k->estimate, sysconf(_SC_NPROCESSORS_ONLN), &r)) {
+        json_object_set_new(plan, "estimate",
+                            json_pack("{s:I, s:I, s:I, s:I}", "left_ms", (json_int_t)r.left_ms,
+                                      "runs", (json_int_t)r.n_runs, "steps_known",
+                                      (json_int_t)r.n_known, "steps_unknown",
+                                      (json_int_t)r.n_unknown));
+    }
+}
+
 static int preview(struct sl_cmd *c, const struct sl_loaded *l, sl_preview_fn fn, void *data,
                    json_t **ret)
 {
+    struct sink sink = {fn, data, NULL};
     struct sl_preview_world w = {.no_cache = sl_cmd_flag(c, "no-cache")};
     json_t *runtime = sl_facts_runtime(&w.runtime);
     json_decref(runtime);
@@ -24,7 +55,12 @@ static int preview(struct sl_cmd *c, const struct sl_loaded *l, sl_preview_fn fn
     w.data_dir = c->data_path;
     rc = rc < 0 ? rc : sl_workspace_open_reader(c->data_path, &w.db, &c->err);
     rc = rc < 0 ? rc : sl_workspace_open_blobs(c->data_path, &w.blobs, &c->err);
-    rc = rc < 0 ? rc : sl_preview(l, &w, fn, data, ret, &c->err);
+    rc = rc < 0 ? rc : sl_estimate_load(w.db, l->spec->name, 0, &sink.estimate, &c->err);
+    rc = rc < 0 ? rc : sl_preview(l, &w, take_step, &sink, ret, &c->err);
+    if (rc == 0) {
+        set_estimate(&sink, *ret);
+    }
+    sl_estimate_free(sink.estimate);
     sl_blob_store_close(w.blobs);
     sl_db_close(w.db);
     return rc;
@@ -98,6 +134,10 @@ static void put_head(const json_t *plan, struct sl_buf *out)
         const char *commit = sl_json_str(code, "commit", "");
         sl_buf_printf(out, ", git %.12s%s", commit[0] != '\0' ? commit : "without a commit",
                       sl_json_bool(code, "dirty", false) ? " with changes" : "");
+    }
+    if (json_object_get(plan, "estimate") != NULL) {
+        sl_buf_puts(out, "\nexpected: ");
+        sl_put_estimate(json_object_get(plan, "estimate"), out);
     }
     sl_buf_puts(out, "\n\n");
 }

@@ -104,6 +104,10 @@
     {                                                                                              \
         "group", 0, "NAME", "let members of this Unix group look and approve"                      \
     }
+#define OPT_GANTT                                                                                  \
+    {                                                                                              \
+        "gantt", 0, NULL, "bars in time: when steps waited and ran"                                \
+    }
 #define OPT_LIMIT                                                                                  \
     {                                                                                              \
         "limit", 'n', "N", "at most so many (default 20)"                                          \

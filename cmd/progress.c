@@ -9,21 +9,36 @@
 
 #include "cmd/table.h"
 #include "core/base/time.h"
+#include "pipelines/run/machines.h"
+
+/** A written step with its instances. */
+struct group {
+    const char *id;
+    size_t n, n_live, n_ended, n_good, n_cached;
+    int64_t started_ms; /* of its first instance */
+};
 
 struct step {
     const char *key;
+    uint32_t group;
     const char *state; /* "pending" until told otherwise */
     const char *reason;
     int64_t attempt, started_ms, ended_ms;
 };
 
-#define HEAD_WIDTH 17 /* of a line before the step's name */
+#define HEAD_WIDTH    17       /* of a line before the step's name */
+#define DRAW_PAUSE_NS 40000000 /* between drawings that show nothing but numbers */
 
 struct sl_progress {
     struct sl_cmd *c;
     struct sl_arena arena;
     struct step *steps;
-    size_t n, hint, width;
+    SL_VEC(struct group) groups;
+    SL_VEC(uint32_t) running; /* indexes of live steps, in plan order */
+    size_t n, n_pending, hint, width;
+    int64_t over_ms,
+        known_runs; /* when it is expected to be over, and from how many runs; 0 unknown */
+    int64_t drawn_ns;
     int drawn; /* live lines on the screen */
     bool live; /* redraws */
 };
@@ -40,12 +55,20 @@ struct sl_progress *sl_progress_new(struct sl_cmd *c)
 void sl_progress_free(struct sl_progress *p)
 {
     if (p != NULL) {
+        sl_vec_free(&p->groups);
+        sl_vec_free(&p->running);
         sl_arena_release(&p->arena);
         free(p);
     }
 }
 
-/** Texts of states are few and static in the tables, but may come from JSON: kept once each. */
+/** Names of states are few: that of the table. */
+static const char *state_name(struct sl_progress *p, const char *text)
+{
+    int state = sl_sm_parse(&sl_step_machine, text);
+    return state >= 0 ? sl_sm_name(&sl_step_machine, state) : sl_arena_strdup(&p->arena, text);
+}
+
 static const char *keep(struct sl_progress *p, const char *text)
 {
     return text == NULL || text[0] == '\0' ? "" : sl_arena_strdup(&p->arena, text);
@@ -105,32 +128,103 @@ static void put_line(struct sl_progress *p, const struct step *s, struct sl_buf 
     sl_buf_puts(line, n < rest.len ? "…\n" : "\n");
 }
 
+/** "  running        train  12 running, 340 of 1000 ended, 2 not well" */
+static void put_group(struct sl_progress *p, const struct group *g, struct sl_buf *out)
+{
+    const char *state = g->n_live > 0 ? "running" : g->n_ended < g->n ? "pending" : "succeeded";
+    size_t bad = g->n_ended - g->n_good;
+    char time[SL_TIME_TEXT];
+    state = g->n_live == 0 && bad > 0 && g->n_ended == g->n ? "failed" : state;
+    sl_buf_printf(out, "  %s%-14s%s ", sl_state_color(state, p->c->color), state,
+                  SL_COLOR_END(p->c->color));
+    sl_put_clean(out, g->id);
+    sl_buf_printf(out, "  %zu of %zu ended", g->n_ended, g->n);
+    if (g->n_live > 0) {
+        sl_buf_printf(out, ", %zu running", g->n_live);
+    }
+    if (g->n_cached > 0) {
+        sl_buf_printf(out, ", %zu cached", g->n_cached);
+    }
+    if (bad > 0) {
+        sl_buf_printf(out, ", %zu not well", bad);
+    }
+    if (g->started_ms > 0) {
+        sl_buf_printf(out, "  %s",
+                      sl_duration_format(SL_MAX(sl_now_ms() - g->started_ms, (int64_t)0), time));
+    }
+    sl_buf_putc(out, '\n');
+}
+
+static bool is_counted(const struct group *g)
+{
+    return g->n > SL_PROGRESS_EACH_MAX;
+}
+
+static void put_live(struct sl_progress *p, struct sl_buf *out)
+{
+    size_t shown = 0;
+    for (size_t i = 0; i < p->groups.n && shown < SL_PROGRESS_LIVE_MAX; i++) {
+        const struct group *g = &p->groups.items[i];
+        if (is_counted(g) && g->n_live > 0) {
+            put_group(p, g, out);
+            shown++;
+        }
+    }
+    size_t left = 0;
+    for (size_t i = 0; i < p->running.n; i++) {
+        const struct step *s = &p->steps[p->running.items[i]];
+        if (is_counted(&p->groups.items[s->group])) {
+            continue;
+        }
+        if (shown < SL_PROGRESS_LIVE_MAX) {
+            put_line(p, s, out);
+            shown++;
+        } else {
+            left++;
+        }
+    }
+    p->drawn += (int)shown;
+    if (left > 0) {
+        sl_buf_printf(out, "  %zu more running\n", left);
+        p->drawn++;
+    }
+}
+
+/** How much waits, and how long it may take. */
+static void put_rest(struct sl_progress *p, struct sl_buf *out)
+{
+    bool expected = p->over_ms > 0 && p->running.n + p->n_pending > 0;
+    int64_t left = p->over_ms - sl_now_ms();
+    char time[SL_TIME_TEXT];
+    if (p->n_pending == 0 && !expected) {
+        return;
+    }
+    sl_buf_printf(out, "  %s", p->c->color ? "\033[2m" : "");
+    if (p->n_pending > 0) {
+        sl_buf_printf(out, "%zu waiting%s", p->n_pending, expected ? ", " : "");
+    }
+    if (expected && left > 0) {
+        sl_buf_printf(out, "about %s left, from %lld run%s",
+                      sl_duration_format(left / 1000 * 1000 + 1000, time), (long long)p->known_runs,
+                      p->known_runs == 1 ? "" : "s");
+    } else if (expected) {
+        sl_buf_printf(out, "%s longer than before", sl_duration_format(-left / 1000 * 1000, time));
+    }
+    sl_buf_printf(out, "%s\n", SL_COLOR_END(p->c->color));
+    p->drawn++;
+}
+
 static void draw(struct sl_progress *p)
 {
     _cleanup_(buf)
     struct sl_buf out = SL_BUF_INIT(65536);
-    size_t running = 0;
-    size_t pending = 0;
     sl_buf_puts(&out, "\033[?7l");
-    for (size_t i = 0; i < p->n; i++) {
-        pending += sl_streq(p->steps[i].state, "pending") ? 1 : 0;
-        if (is_live(&p->steps[i]) && running++ < SL_PROGRESS_LIVE_MAX) {
-            put_line(p, &p->steps[i], &out);
-            p->drawn++;
-        }
-    }
-    if (running > SL_PROGRESS_LIVE_MAX) {
-        sl_buf_printf(&out, "  %zu more running\n", running - SL_PROGRESS_LIVE_MAX);
-        p->drawn++;
-    }
-    if (pending > 0) {
-        sl_buf_printf(&out, "  %s%zu waiting%s\n", p->c->color ? "\033[2m" : "", pending,
-                      SL_COLOR_END(p->c->color));
-        p->drawn++;
-    }
+    put_live(p, &out);
+    put_rest(p, &out);
     sl_buf_puts(&out, "\033[?7h"); /* a line that wrapped would be erased by half only */
     (void)fputs(sl_buf_str(&out), stdout);
     (void)fflush(stdout);
+    p->drawn_ns = sl_mono_ns();
 }
 
 static void print_step(struct sl_progress *p, const struct step *s)
@@ -155,15 +249,38 @@ void sl_progress_note(struct sl_progress *p, const char *text)
     (void)fflush(stdout);
 }
 
+/** Instances of one step follow each other. */
+static uint32_t group_of(struct sl_progress *p, const json_t *step)
+{
+    const char *id = sl_json_str(step, "step", sl_json_str(step, "key", ""));
+    if (p->groups.n == 0 || !sl_streq(p->groups.items[p->groups.n - 1].id, id)) {
+        struct group g = {.id = keep(p, id)};
+        sl_vec_push(&p->groups, g);
+    }
+    p->groups.items[p->groups.n - 1].n++;
+    return (uint32_t)p->groups.n - 1;
+}
+
+static void read_estimate(struct sl_progress *p, const json_t *run)
+{
+    const json_t *estimate = json_object_get(run, "estimate");
+    if (estimate != NULL) {
+        p->over_ms = sl_now_ms() + sl_json_i64(estimate, "left_ms", 0);
+        p->known_runs = sl_json_i64(estimate, "runs", 0);
+    }
+}
+
 void sl_progress_begin(struct sl_progress *p, const json_t *run)
 {
     const json_t *steps = json_object_get(run, "steps");
     json_t *o = NULL;
     size_t i = 0;
-    p->n = json_array_size(steps);
+    p->n = p->n_pending = json_array_size(steps);
     p->steps = SL_ARENA_ARRAY(&p->arena, struct step, p->n + 1);
+    read_estimate(p, run);
     json_array_foreach (steps, i, o) {
         p->steps[i].key = keep(p, sl_json_str(o, "key", ""));
+        p->steps[i].group = group_of(p, o);
         p->steps[i].state = "pending";
         p->steps[i].reason = "";
         p->width = SL_MAX(p->width, sl_utf8_width(p->steps[i].key, strlen(p->steps[i].key)));
@@ -222,6 +339,88 @@ static void print_json(const struct sl_change *x)
     (void)fflush(stdout);
 }
 
+/** Moves a step between the counts of its group. */
+static void count_step(struct sl_progress *p, const struct step *s, int by)
+{
+    struct group *g = &p->groups.items[s->group];
+    int state = sl_sm_parse(&sl_step_machine, s->state);
+    bool final = state >= 0 && sl_step_state_final((enum sl_step_state)state);
+    size_t one = (size_t)by; /* adding the greatest size_t takes one away */
+    p->n_pending += state == SL_STEP_PENDING ? one : 0;
+    g->n_live += is_live(s) ? one : 0;
+    g->n_ended += final ? one : 0;
+    g->n_cached += state == SL_STEP_CACHED ? one : 0;
+    g->n_good += final && (sl_step_state_good((enum sl_step_state)state) ||
+                           state == SL_STEP_SKIPPED || state == SL_STEP_OMITTED)
+                     ? one
+                     : 0;
+}
+
+static void list_running(struct sl_progress *p, uint32_t index, bool live)
+{
+    size_t at = 0;
+    while (at < p->running.n && p->running.items[at] < index) {
+        at++;
+    }
+    bool there = at < p->running.n && p->running.items[at] == index;
+    if (there && !live) {
+        p->running.n--;
+        memmove(&p->running.items[at], &p->running.items[at + 1],
+                (p->running.n - at) * sizeof(index));
+    } else if (!there && live) {
+        sl_vec_push(&p->running, index);
+        memmove(&p->running.items[at + 1], &p->running.items[at],
+                (p->running.n - 1 - at) * sizeof(index));
+        p->running.items[at] = index;
+    }
+}
+
+static void move_step(struct sl_progress *p, struct step *s, const struct sl_change *x)
+{
+    struct group *g = &p->groups.items[s->group];
+    count_step(p, s, -1);
+    s->state = state_name(p, x->state);
+    s->reason = keep(p, x->reason);
+    s->attempt = x->attempt;
+    if (is_live(s)) {
+        s->started_ms = sl_streq(s->state, "running") && x->ts_ms > 0 ? x->ts_ms : s->started_ms;
+        s->ended_ms = 0;
+    } else {
+        s->started_ms = s->started_ms > 0 ? s->started_ms : x->ts_ms;
+        s->ended_ms = x->ts_ms;
+    }
+    g->started_ms = g->started_ms > 0 ? g->started_ms : s->started_ms;
+    count_step(p, s, 1);
+    list_running(p, (uint32_t)(s - p->steps), is_live(s));
+}
+
+/** Whether the change gets a line of its own, for good. */
+static bool is_told(const struct sl_progress *p, const struct step *s)
+{
+    const struct group *g = &p->groups.items[s->group];
+    static const char *const quiet[] = {"running", "succeeded", "cached",
+                                        "skipped", "omitted",   "cancelled"};
+    if (!is_counted(g)) {
+        return !p->live || !is_live(s);
+    }
+    for (size_t i = 0; i < SL_LEN(quiet); i++) {
+        if (sl_streq(s->state, quiet[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void print_group(struct sl_progress *p, const struct group *g)
+{
+    _cleanup_(buf)
+    struct sl_buf out = SL_BUF_INIT(65536);
+    if (is_counted(g) && g->n_ended == g->n) {
+        put_group(p, g, &out);
+        (void)fputs(sl_buf_str(&out), stdout);
+    }
+}
+
 void sl_progress_change(struct sl_progress *p, const struct sl_change *x)
 {
     struct step *s = x->key != NULL && p->n > 0 ? find(p, x->key) : NULL;
@@ -233,29 +432,27 @@ void sl_progress_change(struct sl_progress *p, const struct sl_change *x)
     if (s == NULL || (sl_streq(s->state, x->state) && s->attempt == x->attempt)) {
         return;
     }
-    s->state = keep(p, x->state);
-    s->reason = keep(p, x->reason);
-    s->attempt = x->attempt;
-    if (is_live(s)) {
-        s->started_ms = sl_streq(s->state, "running") && x->ts_ms > 0 ? x->ts_ms : s->started_ms;
-        s->ended_ms = 0;
-    } else {
-        s->started_ms = s->started_ms > 0 ? s->started_ms : x->ts_ms;
-        s->ended_ms = x->ts_ms;
-    }
+    move_step(p, s, x);
     if (p->c->json) {
         return;
     }
-    if (!p->live) {
-        print_step(p, s);
-        (void)fflush(stdout);
-        return;
+    const struct group *g = &p->groups.items[s->group];
+    bool told = is_told(p, s);
+    bool whole = is_counted(g) && g->n_ended == g->n;
+    if (!told && !whole && p->live && sl_mono_ns() - p->drawn_ns < DRAW_PAUSE_NS) {
+        return; /* the next change or tick shows it */
     }
-    erase(p);
-    if (!is_live(s)) {
+    if (p->live) {
+        erase(p);
+    }
+    if (told) {
         print_step(p, s);
     }
-    draw(p);
+    print_group(p, g);
+    if (p->live) {
+        draw(p);
+    }
+    (void)fflush(stdout);
 }
 
 void sl_progress_tick(struct sl_progress *p)

@@ -1,6 +1,7 @@
 /**
  * The live view of a run: on a terminal ended steps scroll by and running ones are redrawn below them in a
- * bounded number of lines; elsewhere one plain line per change; with --json one event per line.
+ * bounded number of lines; elsewhere one plain line per change; with --json one event per line. Of a large
+ * matrix only what went wrong is told by instance, the rest in numbers.
  *
  * Thread: main. Must not: know where events come from.
  */
@@ -10,6 +11,8 @@
 #include "cmd/cmd.h"
 
 #define SL_PROGRESS_LIVE_MAX 12 /* lines that are redrawn */
+#define SL_PROGRESS_EACH_MAX                                                                       \
+    32 /* instances of one step that are told one by one; more are counted */
 
 struct sl_progress;
 

@@ -109,6 +109,22 @@ def test_diff():
     has(run("diff", "demo#1", "demo#9", code=2), "no run 'demo#9'")
 
 
+def test_time():
+    has(run("show", "--gantt", "demo#1"), "prep ", "|", "#", ". waited  # ran")
+    has(run("plan", "p.yml", "-p", "rate=0.125"), "expected: about ", " runs")
+    write("many.yml", """apiVersion: sluice/v1
+kind: Pipeline
+name: many
+steps:
+  each:
+    matrix: { n: %s }
+    run: "true"
+""" % list(range(40)))
+    text = run("run", "many.yml")
+    has(text, "each  40 of 40 ended")
+    check("each[n=3]" not in text.split("next:")[0], "instances are counted", text)
+
+
 def main():
     work = tempfile.mkdtemp(prefix="sluice-history-")
     os.chdir(work)
@@ -119,6 +135,7 @@ def main():
         two_runs()
         test_find()
         test_diff()
+        test_time()
     finally:
         os.chdir("/")
         subprocess.run(["chmod", "-R", "u+w", work], check=True)

@@ -2,8 +2,10 @@
 #include "core/base/base.h"
 
 #include <math.h>
+#include <unistd.h>
 
 #include "core/track/track.h"
+#include "pipelines/run/estimate.h"
 #include "pipelines/run/query.h"
 #include "pipelines/steps/verdict.h"
 #include "web/api/api_priv.h"
@@ -40,12 +42,49 @@ int sl_api_runs_list(struct sl_api_ctx *ctx, const json_t *args, json_t **ret, s
     return sl_query_runs(&q, &f, ret, err);
 }
 
+/** What is left of a run that has not ended, as far as history tells. */
+static int add_estimate(struct sl_api_ctx *ctx, json_t *run, struct sl_err *err)
+{
+    struct sl_estimate *e = NULL;
+    struct sl_estimate_result r;
+    size_t i = 0;
+    json_t *step = NULL;
+    if (sl_json_bool(run, "final", true)) {
+        return 0;
+    }
+    int rc = sl_estimate_load(ctx->db, sl_json_str(run, "pipeline", ""),
+                              sl_json_i64(run, "number", 0), &e, err);
+    if (rc < 0) {
+        return rc;
+    }
+    json_array_foreach (json_object_get(run, "steps"), i, step) {
+        sl_estimate_add(e, step, sl_now_ms());
+    }
+    if (sl_estimate_result(e, sysconf(_SC_NPROCESSORS_ONLN), &r)) {
+        json_object_set_new(run, "estimate",
+                            json_pack("{s:I, s:I, s:I, s:I}", "left_ms", (json_int_t)r.left_ms,
+                                      "runs", (json_int_t)r.n_runs, "steps_known",
+                                      (json_int_t)r.n_known, "steps_unknown",
+                                      (json_int_t)r.n_unknown));
+    }
+    sl_estimate_free(e);
+    return 0;
+}
+
 int sl_api_runs_show(struct sl_api_ctx *ctx, const json_t *args, json_t **ret, struct sl_err *err)
 {
     struct sl_query q = query_of(ctx);
     const char *run = NULL;
+    json_t *found = NULL;
     int rc = sl_api_arg_need(args, "run", &run, err);
-    return rc < 0 ? rc : sl_query_run(&q, run, sl_api_arg_bool(args, "records"), ret, err);
+    rc = rc < 0 ? rc : sl_query_run(&q, run, sl_api_arg_bool(args, "records"), &found, err);
+    rc = rc < 0 ? rc : add_estimate(ctx, found, err);
+    if (rc < 0) {
+        json_decref(found);
+        return rc;
+    }
+    *ret = found;
+    return 0;
 }
 
 int sl_api_runs_diff(struct sl_api_ctx *ctx, const json_t *args, json_t **ret, struct sl_err *err)
