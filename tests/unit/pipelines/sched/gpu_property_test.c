@@ -53,6 +53,7 @@ struct world {
     size_t n_procs;
     uint64_t seen_epoch; /* of a look that is under way */
     bool looking;
+    bool unnamed; /* whole holders' processes do not say whose they are; the engine lives on */
     int attempts, restarts;
 };
 
@@ -348,7 +349,8 @@ static void photograph(struct world *w, struct sl_gpu_inventory *out)
     for (size_t i = 0; i < w->n_procs; i++) {
         struct sl_gpu *gpu = &out->gpus[w->procs[i].unit];
         gpu->processes++;
-        if (gpu->n_pids < SL_GPU_PIDS_MAX) {
+        bool named = !w->unnamed || w->procs[i].bytes > 0;
+        if (named && gpu->n_pids < SL_GPU_PIDS_MAX) {
             memcpy(gpu->pids[gpu->n_pids++].attempt_id, w->procs[i].attempt, SL_ID_HEX + 1);
         }
     }
@@ -420,6 +422,7 @@ static void open_world(struct world *w, uint64_t seed)
     w->seen = seen;
     w->seed = seed;
     w->rng.state = seed * 0x9E3779B97F4A7C15ULL + 1;
+    w->unnamed = seed % 4 == 0;
     random_machine(w);
     w->pool = sl_gpu_pool_new(w->machine);
     random_workload(w);
@@ -463,7 +466,7 @@ static void run_seed(struct world *w, uint64_t seed)
         end_one(w);
         reap(w);
         look(w);
-        if (below(w, 200) == 0) {
+        if (!w->unnamed && below(w, 200) == 0) {
             restart(w);
         }
         if (below(w, 100) == 0) {
