@@ -18,7 +18,7 @@
 #define BLOB_CHUNK_BYTES ((size_t)1 << 20)   /* one read */
 #define BLOB_SMALL_MAX                                                                             \
     ((uint64_t)BLOB_CHUNK_BYTES) /* read whole, hashed before anything is written */
-#define BLOB_STAGE_NAME 24       /* decimal sequence number */
+#define BLOB_STAGE_NAME 28       /* decimal sequence number, perhaps below a stripe */
 
 struct sl_blob_store {
     int root_fd;
@@ -32,7 +32,7 @@ struct sl_blob_store {
 /** Content staged and not yet in place. */
 struct blob_staged {
     struct sl_digest digest;
-    uint64_t seq; /* file name in the session's directory */
+    uint64_t seq; /* its place in the session's directory */
 };
 
 struct sl_blob_session {
@@ -41,6 +41,7 @@ struct sl_blob_session {
     int dir_fd;
     pthread_mutex_t lock; /* guards all below */
     uint64_t next_seq;
+    unsigned stripes; /* bit per directory that was made for many files */
     SL_VEC(struct blob_staged) staged;
     uint32_t *slots; /* open addressing over staged: index + 1, 0 = free */
     size_t n_slots;
@@ -54,6 +55,9 @@ char *blob_file_name(const struct sl_digest *digest, char out[BLOB_NAME_BYTES]);
 int blob_store_lock(struct sl_blob_store *store, struct sl_err *err) SL_MUST_CHECK;
 void blob_store_unlock(struct sl_blob_store *store);
 
+/** The next place below the session's directory, which has room for it. */
+int blob_stage_next(struct sl_blob_session *s, uint64_t *ret_seq, char ret_name[BLOB_STAGE_NAME],
+                    struct sl_err *err) SL_MUST_CHECK;
 /** Opens a new staging file; `ret_seq` names it. */
 int blob_stage_open(struct sl_blob_session *s, uint64_t *ret_seq, int flags, struct sl_err *err)
     SL_MUST_CHECK;

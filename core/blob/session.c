@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -20,6 +21,9 @@
 #include "core/base/fault.h"
 #include "core/base/fs.h"
 #include "core/blob/blob_priv.h"
+
+#define UNSTRIPED 64 /* files of a session before directories are made for more */
+#define STRIPES   16
 
 int sl_blob_session_begin(struct sl_blob_store *store, struct sl_blob_session **ret_session,
                           struct sl_err *err)
@@ -100,24 +104,54 @@ static int check_alive(struct sl_blob_session *s, struct sl_err *err)
     return 0;
 }
 
+/* A directory takes one new file at a time: many files go to several, so that threads do not queue for one. */
 static char *stage_name(uint64_t seq, char out[BLOB_STAGE_NAME])
 {
-    (void)snprintf(out, BLOB_STAGE_NAME, "%llu", (unsigned long long)seq);
+    if (seq < UNSTRIPED) {
+        (void)snprintf(out, BLOB_STAGE_NAME, "%llu", (unsigned long long)seq);
+    } else {
+        (void)snprintf(out, BLOB_STAGE_NAME, "s%x/%llu", (unsigned)(seq % STRIPES),
+                       (unsigned long long)seq);
+    }
     return out;
 }
 
-int blob_stage_open(struct sl_blob_session *s, uint64_t *ret_seq, int flags, struct sl_err *err)
+int blob_stage_next(struct sl_blob_session *s, uint64_t *ret_seq, char ret_name[BLOB_STAGE_NAME],
+                    struct sl_err *err)
 {
+    int rc = 0;
     (void)pthread_mutex_lock(&s->lock);
     uint64_t seq = s->next_seq++;
+    unsigned bit = 1U << (seq % STRIPES);
+    stage_name(seq, ret_name);
+    char *slash = strchr(ret_name, '/');
+    if (slash != NULL && (s->stripes & bit) == 0) {
+        *slash = '\0';
+        rc = mkdirat(s->dir_fd, ret_name, 0700) != 0
+                 ? sl_err_errno(err, errno, "cannot stage content")
+                 : 0;
+        *slash = '/';
+        s->stripes |= rc == 0 ? bit : 0;
+    }
     (void)pthread_mutex_unlock(&s->lock);
     if (seq >= SL_BLOB_SESSION_FILES_MAX) {
         return sl_err_set(err, SL_ELIMIT, "more than %d files in one session",
                           SL_BLOB_SESSION_FILES_MAX);
     }
+    *ret_seq = seq;
+    return rc;
+}
+
+int blob_stage_open(struct sl_blob_session *s, uint64_t *ret_seq, int flags, struct sl_err *err)
+{
     char name[BLOB_STAGE_NAME];
-    int fd = openat(s->dir_fd, stage_name(seq, name),
-                    O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW | flags, 0444);
+    uint64_t seq = 0;
+    int rc = blob_stage_next(s, &seq, name, err);
+    if (rc < 0) {
+        return rc;
+    }
+    int fd =
+        openat(s->dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW | flags, 0444);
     if (fd < 0 && errno == EINVAL && (flags & O_DIRECT) != 0) {
         (void)unlinkat(s->dir_fd, name, 0);
         return sl_err_set(err, SL_EUNSUPPORTED, "direct writes are not supported here");

@@ -157,10 +157,10 @@ int sl_blob_session_adopt(struct sl_blob_session *session, int dirfd, const char
         return fail(session, sl_err_errno(err, fault, "cannot write to the content store"), err);
     }
     added.size_bytes = (uint64_t)st.st_size;
-    (void)pthread_mutex_lock(&session->lock);
-    seq = session->next_seq++;
-    (void)pthread_mutex_unlock(&session->lock);
-    (void)snprintf(stage, sizeof(stage), "%llu", (unsigned long long)seq);
+    int rc = blob_stage_next(session, &seq, stage, err);
+    if (rc < 0) {
+        return rc;
+    }
     if (fchmodat(dirfd, name, 0444, 0) != 0) {
         return fail(session, sl_err_errno(err, errno, "cannot set the mode of '%s'", name), err);
     }
@@ -169,7 +169,7 @@ int sl_blob_session_adopt(struct sl_blob_session *session, int dirfd, const char
                    ? copy_in(session, dirfd, name, digest, ret, err)
                    : fail(session, sl_err_errno(err, errno, "cannot take over '%s'", name), err);
     }
-    int rc = blob_stage_done(session, seq, &added, err);
+    rc = blob_stage_done(session, seq, &added, err);
     if (rc == 0) {
         *ret = added;
     }
