@@ -17,6 +17,7 @@
 #include "core/base/time.h"
 #include "pipelines/env/env_priv.h"
 #include "pipelines/env/image.h"
+#include "pipelines/env/lock.h"
 
 struct build {
     const struct sl_env_build *b;
@@ -79,6 +80,17 @@ static int by_text(const void *a, const void *b)
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
+/** pip reads the lock by itself; what it brings must be what the record names. */
+static int check_wheel(const struct build *x, const char *file, struct sl_err *err)
+{
+    struct sl_arena a;
+    sl_arena_init(&a, 0);
+    const char *name = sl_lock_normal_name(&a, file, strcspn(file, "-"));
+    bool named = json_object_get(json_object_get(x->record, "packages"), name) != NULL;
+    sl_arena_release(&a);
+    return named ? 0 : sl_err_set(err, SL_EREFUSED, "%.200s: the lock does not name it", file);
+}
+
 static int list_wheels(struct build *x, const char *dir, struct sl_err *err)
 {
     DIR *d = opendir(dir);
@@ -92,7 +104,7 @@ static int list_wheels(struct build *x, const char *dir, struct sl_err *err)
         }
         if (x->wheels.n == SL_ENV_WHEELS_MAX) {
             rc = sl_err_set(err, SL_ELIMIT, "more than %d wheels", SL_ENV_WHEELS_MAX);
-        } else {
+        } else if ((rc = check_wheel(x, e->d_name, err)) == 0) {
             sl_vec_push(&x->wheels, sl_asprintf("%s/%s", dir, e->d_name));
         }
     }

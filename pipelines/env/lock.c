@@ -4,6 +4,7 @@
 #include "pipelines/env/lock.h"
 
 #include <stdlib.h>
+#include <strings.h>
 
 #include "core/base/mem.h"
 
@@ -60,8 +61,7 @@ static bool word_char(char c)
 
 /* ---- names, versions, hashes ---------------------------------------------------------------------- */
 
-/** PEP 503: lower case, one '-' for every run of '-', '_' and '.'. */
-static const char *normal_name(struct sl_arena *a, const char *name, size_t len)
+const char *sl_lock_normal_name(struct sl_arena *a, const char *name, size_t len)
 {
     char *out = sl_arena_strndup(a, name, len);
     size_t n = 0;
@@ -160,7 +160,7 @@ static bool read_hashes(struct reader *r, const char *at, const char *name, stru
                     SL_LOCK_HASHES_MAX);
             good = false;
         } else {
-            sl_vec_push(&hashes, normal_name(r->a, value, n));
+            sl_vec_push(&hashes, sl_lock_normal_name(r->a, value, n));
         }
         at = value + n;
     }
@@ -267,7 +267,7 @@ static void read_requirement(struct reader *r, const char *line)
                 (int)SL_MIN(all, (size_t)80), line);
         return;
     }
-    const char *name = normal_name(r->a, line, len);
+    const char *name = sl_lock_normal_name(r->a, line, len);
     if (!r->any_hash) {
         problem(r, len, HOW_TO_LOCK,
                 "'%.100s' has no hash: %s is no lock, it leaves open what is installed", name,
@@ -311,9 +311,24 @@ static const struct {
     {"--constraint", "-c", OPT_FILE},       {"--editable", "-e", OPT_LOCAL},
 };
 
+/** pip takes several options from one line, and reads quotes as a shell does: what stands behind the first one
+ * must be its value and nothing else. */
+static bool one_option(const char *line)
+{
+    bool good = strpbrk(line, "\"'\\") == NULL;
+    for (const char *at = line; good && *at != '\0'; at++) {
+        good = !(blank(*at) && at[1] == '-');
+    }
+    return good;
+}
+
 static void read_option(struct reader *r, const char *line)
 {
     size_t len = strcspn(line, " \t\r\f\v=");
+    if (!one_option(line)) {
+        problem(r, len, NULL, "one option to a line, without quotes or backslashes: '%.80s'", line);
+        return;
+    }
     _cleanup_(free)
     char *name = sl_strndup(line, len);
     const char *names[SL_LEN(options)];
@@ -362,7 +377,7 @@ static void read_line(struct reader *r, struct sl_buf *joined)
 {
     if (joined->overflow) {
         problem(r, 1, NULL, "the line is longer than %d bytes", SL_LOCK_LINE_MAX);
-    } else if (joined->len > 0 && memchr(joined->ptr, '\0', joined->len) == NULL) {
+    } else if (joined->len > 0) {
         cut_comment(joined->ptr);
         const char *at = skip(joined->ptr);
         if (*at == '-') {
@@ -370,8 +385,6 @@ static void read_line(struct reader *r, struct sl_buf *joined)
         } else if (*at != '\0' && !r->refused) {
             read_requirement(r, at);
         }
-    } else if (joined->len > 0) {
-        problem(r, 1, NULL, "the line has a NUL byte");
     }
     sl_buf_clear(joined);
 }
@@ -406,6 +419,80 @@ static void read_lines(struct reader *r)
             r->line = line + 1;
         }
     }
+}
+
+/* ---- bytes that pip reads otherwise --------------------------------------------------------------- */
+
+/** How many bytes from here on end a line for Python's str.splitlines, or are no text, but do not end one here. */
+static size_t odd_bytes(const char *at, const char *end)
+{
+    size_t left = (size_t)(end - at);
+    unsigned char c = (unsigned char)*at;
+    if (c == '\r') {
+        return left > 1 && at[1] != '\n' ? 1 : 0;
+    }
+    if ((c < ' ' && c != '\t' && c != '\n') || c == 0x7f) {
+        return 1;
+    }
+    if (left >= 2 && memcmp(at, "\xc2\x85", 2) == 0) {
+        return 2;
+    }
+    bool separator =
+        left >= 3 && (memcmp(at, "\xe2\x80\xa8", 3) == 0 || memcmp(at, "\xe2\x80\xa9", 3) == 0);
+    return separator ? 3 : 0;
+}
+
+/** "# -*- coding: NAME -*-" has pip decode the file by NAME, some of which hide lines. */
+static bool other_coding(const char *line, const char *end)
+{
+    for (const char *at = line; line < end && *line == '#' && at + 7 <= end; at++) {
+        if (memcmp(at, "coding", 6) != 0 || (at[6] != ':' && at[6] != '=')) {
+            continue;
+        }
+        const char *name = at + 7;
+        while (name < end && blank(*name)) {
+            name++;
+        }
+        size_t n = 0;
+        while (name + n < end && (word_char(name[n]) || strchr("-_.", name[n]) != NULL)) {
+            n++;
+        }
+        bool utf8 = (n == 5 && strncasecmp(name, "utf-8", n) == 0) ||
+                    (n == 4 && strncasecmp(name, "utf8", n) == 0);
+        if (n > 0 && !utf8) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/** pip reads the file itself: it must see the lines that are seen here, no more. */
+static bool check_text(struct reader *r)
+{
+    const char *end = r->text.ptr + r->text.len;
+    const char *line = r->text.ptr;
+    bool utf8 = r->text.len == 0 || sl_utf8_check(r->text.ptr, r->text.len) == r->text.len;
+    for (const char *at = line; at < end; at++) {
+        if (odd_bytes(at, end) > 0) {
+            problem(r, 1, NULL,
+                    "byte 0x%02x: a control character or line separator has no place in a lock",
+                    (unsigned char)*at);
+            return false;
+        }
+        if (*at == '\n' || at + 1 == end) {
+            if (r->line <= 2 && other_coding(line, at + 1)) {
+                problem(r, 1, NULL, "a lock is UTF-8: this comment names another coding");
+                return false;
+            }
+            line = at + 1;
+            r->line++;
+        }
+    }
+    r->line = 1;
+    if (!utf8) {
+        problem(r, 1, NULL, "a lock is UTF-8: this file is not");
+    }
+    return utf8;
 }
 
 /* ---- the whole file ------------------------------------------------------------------------------- */
@@ -468,6 +555,9 @@ int sl_lock_read(const char *file, struct sl_str text, struct sl_arena *a, struc
     if (text.len > SL_LOCK_BYTES_MAX) {
         r.text = (struct sl_str){0};
         problem(&r, 1, NULL, "the lock is larger than %zu bytes", SL_LOCK_BYTES_MAX);
+        return -SL_EINVAL;
+    }
+    if (!check_text(&r)) {
         return -SL_EINVAL;
     }
     r.any_hash = text.len > 0 && memmem(text.ptr, text.len, "--hash", 6) != NULL;

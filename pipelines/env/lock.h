@@ -43,4 +43,7 @@ struct sl_lock {
 int sl_lock_read(const char *file, struct sl_str text, struct sl_arena *a, struct sl_diags *diags,
                  struct sl_lock *ret) SL_MUST_CHECK;
 
+/** PEP 503's name of a package: lower case, one '-' for every run of '-', '_' and '.'. Text in `a`. */
+const char *sl_lock_normal_name(struct sl_arena *a, const char *name, size_t len);
+
 #endif

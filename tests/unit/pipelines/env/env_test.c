@@ -235,3 +235,34 @@ SL_TEST(env_build, build__program_fails__leaves_no_marker)
     free(out);
     sl_test_rmdir(data);
 }
+
+SL_TEST(env_build, build__wheel_that_the_record_does_not_name__is_refused)
+{
+    struct sl_err err = SL_ERR_INIT;
+    char *data = sl_test_tmpdir();
+    char *record = sl_test_path(data, "runtime.json");
+    char *out = sl_test_path(data, "out");
+    char *in = sl_test_path(data, "in");
+    char *named = sl_test_path(data, "in/Zope.Interface-1-py3-none-any.whl");
+    char *other = sl_test_path(data, "in/evil-1-py3-none-any.whl");
+    static const char *const env[] = {"PATH=/usr/bin:/bin", NULL};
+    SL_CHECK(mkdir(in, 0700) == 0);
+    sl_test_write_text(record, "{\"kind\":\"venv\",\"packages\":{\"zope-interface\":\"1\"}}");
+    sl_test_write_text(named, "x");
+    sl_test_write_text(other, "x");
+    const struct sl_env_build b = {.data = data,
+                                   .record = record,
+                                   .lock = "nothing.lock",
+                                   .python = "/bin/true",
+                                   .wheels_in = in,
+                                   .wheels_out = out,
+                                   .env = env};
+    SL_CHECK_ERR(sl_env_build(&b, &err), SL_EREFUSED, err,
+                 "evil-1-py3-none-any.whl: the lock does not name it");
+    free(record);
+    free(out);
+    free(in);
+    free(named);
+    free(other);
+    sl_test_rmdir(data);
+}

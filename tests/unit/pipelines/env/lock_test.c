@@ -147,6 +147,50 @@ SL_TEST(env_lock, read__what_no_hash_can_name__is_refused)
     }
 }
 
+SL_TEST(env_lock, read__lines_that_only_pip_would_see__are_refused)
+{
+    /* Python's str.splitlines ends lines at all of these; a comment here would be a requirement there. */
+    static const char *const ends[] = {"\r",   "\v",   "\f",       "\x1c",         "\x1d",
+                                       "\x1e", "\x7f", "\xc2\x85", "\xe2\x80\xa8", "\xe2\x80\xa9"};
+    for (size_t i = 0; i < SL_LEN(ends); i++) {
+        char *text =
+            sl_asprintf("a==1 --hash=sha256:" A "\n# why%sevil==1 --hash=sha256:" B "\n", ends[i]);
+        refused(text, 2, "has no place in a lock");
+        free(text);
+    }
+    refused("# -*- coding: utf-7 -*-\na==1 --hash=sha256:" A "\n", 1, "names another coding");
+    refused("# x\n# vim: set fileencoding=unicode_escape :\n", 2, "names another coding");
+    refused("# caf\xe9\na==1 --hash=sha256:" A "\n", 1, "this file is not");
+    static const char *const good[] = {
+        "# -*- coding: utf-8 -*-\r\na==1 --hash=sha256:" A "\r\n",
+        "# encoding of names\n#\n# coding: latin-1, in the third line\na==1 --hash=sha256:" A,
+        "# caf\xc3\xa9\ta==0\na==1 \t--hash=sha256:" A "\r\n",
+    };
+    for (size_t i = 0; i < SL_LEN(good); i++) {
+        struct rig r;
+        read_text(&r, good[i]);
+        SL_CHECK_MSG(r.rc == 0 && r.lock.n_packages == 1, "%s", sl_buf_str(&r.text));
+        done(&r);
+    }
+}
+
+SL_TEST(env_lock, read__second_option_in_a_line__is_refused)
+{
+    static const char *const lines[] = {
+        "--pre -r more.txt",
+        "--no-index --requirement=more.txt",
+        "-i https://example.org/simple\t-r more.txt",
+        "--no-index \"-r\" more.txt",
+        "--no-index '-rmore.txt'",
+        "--find-links x \\\n  --no-binary :all:",
+    };
+    for (size_t i = 0; i < SL_LEN(lines); i++) {
+        char *text = sl_asprintf("a==1 --hash=sha256:" A "\n%s\n", lines[i]);
+        refused(text, 2, "one option to a line");
+        free(text);
+    }
+}
+
 SL_TEST(env_lock, read__locks_of_other_tools__say_how_to_export)
 {
     static const struct {
@@ -256,6 +300,6 @@ SL_TEST(env_lock, read__a_nul_byte__is_refused)
     struct rig r;
     read_file(&r, "x.lock", "a==1\0--hash\n", 12);
     SL_CHECK_EQ_INT(r.rc, -SL_EINVAL);
-    SL_CHECK_CONTAINS(sl_buf_str(&r.text), "NUL byte");
+    SL_CHECK_CONTAINS(sl_buf_str(&r.text), "byte 0x00");
     done(&r);
 }
