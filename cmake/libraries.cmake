@@ -3,7 +3,7 @@
 find_package(PkgConfig REQUIRED)
 foreach(pair
     UV:libuv GIT2:libgit2 SQLITE:sqlite3 ARCHIVE:libarchive CURL:libcurl EXPAT:expat FYAML:libfyaml
-    JANSSON:jansson OPENSSL:openssl SODIUM:libsodium XXHASH:libxxhash ZSTD:libzstd)
+    JANSSON:jansson LZ4:liblz4 OPENSSL:openssl SNAPPY:snappy SODIUM:libsodium XXHASH:libxxhash ZLIB:zlib ZSTD:libzstd)
   string(REPLACE ":" ";" pair ${pair})
   list(GET pair 0 prefix)
   list(GET pair 1 module)
@@ -37,8 +37,8 @@ function(sl_library_of_header header out)
   set(table
     uv=PkgConfig::UV git2=PkgConfig::GIT2 sqlite3=PkgConfig::SQLITE archive=PkgConfig::ARCHIVE
     archive_entry=PkgConfig::ARCHIVE curl=PkgConfig::CURL expat=PkgConfig::EXPAT libfyaml=PkgConfig::FYAML
-    jansson=PkgConfig::JANSSON openssl=PkgConfig::OPENSSL xxhash=PkgConfig::XXHASH
-    zstd=PkgConfig::ZSTD sodium=PkgConfig::SODIUM llhttp=sl_llhttp)
+    jansson=PkgConfig::JANSSON lz4=PkgConfig::LZ4 openssl=PkgConfig::OPENSSL xxhash=PkgConfig::XXHASH
+    zlib=PkgConfig::ZLIB zstd=PkgConfig::ZSTD snappy-c=PkgConfig::SNAPPY sodium=PkgConfig::SODIUM llhttp=sl_llhttp)
   set(found "")
   foreach(row ${table})
     if(row MATCHES "^${stem}=(.*)$")
