@@ -53,6 +53,9 @@ struct sl_notify_said {
 /** One try. @return 0 delivered; else the reason, without any secret in it. Thread: lane. */
 int sl_notify_deliver(const struct sl_notify_send *s, const struct sl_notification *row,
                       struct sl_notify_said *ret_said, struct sl_err *err) SL_MUST_CHECK;
+/** The reason of a failed try without the address it names, which is a secret: what stands before the first ": "
+ * goes, as do the server's own words, and all of it when a piece of the address is left. */
+void sl_notify_hide_address(const char *reason, const char *address, char *out, size_t size);
 /** Id of a message: "msg_" and 32 hex, the same over its tries. `out` has 37 bytes. Returns out. */
 char *sl_notify_message_id(const struct sl_notification *row, char *out);
 

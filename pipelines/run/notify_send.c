@@ -15,6 +15,8 @@
 #include "core/secret/secret.h"
 
 #define ANSWER_MAX ((uint64_t)64 << 10)
+#define PIECE      ((size_t)8) /* bytes of a secret address that a reason must not share with it */
+#define PART_MIN   4           /* parts shorter than this are no secret */
 
 char *sl_notify_message_id(const struct sl_notification *row, char *out)
 {
@@ -64,12 +66,44 @@ static char *webhook_body(const struct sl_notification *row, const char *id, int
     return sl_json_canonical(body);
 }
 
-/* An address that is a secret must not be in a reason: what stands before the first ": " goes. */
-static int hide_address(const struct sl_notify_send *s, int rc, struct sl_err *err)
+/* Whether a text holds a piece of an address: PIECE bytes of it, or a part between separators that is shorter. */
+static bool tells(const char *text, const char *address)
+{
+    static const char separators[] = "/?&=#:@ \t\r\n'\"";
+    const char *scheme = strstr(address, "://");
+    const char *at = scheme != NULL ? scheme + 3 : address;
+    while (*at != '\0') {
+        size_t len = strcspn(at, separators);
+        for (size_t i = 0; len >= PART_MIN && (i == 0 || i + PIECE <= len); i++) {
+            char piece[PIECE + 1];
+            (void)snprintf(piece, sizeof(piece), "%.*s", (int)SL_MIN(len - i, PIECE), at + i);
+            if (strcasestr(text, piece) != NULL) {
+                return true;
+            }
+        }
+        at += len + (at[len] != '\0' ? 1 : 0);
+    }
+    return false;
+}
+
+void sl_notify_hide_address(const char *reason, const char *address, char *out, size_t size)
+{
+    const char *colon = strstr(reason, ": ");
+    const char *from = colon != NULL ? colon + 2 : reason;
+    const char *words = strstr(from, ": "); /* a server's own words may repeat what it was asked */
+    size_t len = words != NULL ? (size_t)(words - from) : strlen(from);
+    (void)snprintf(out, size, "%.*s", (int)SL_MIN(len, (size_t)300), from);
+    if (tells(out, address)) {
+        (void)snprintf(out, size, "it is no URL, or the reason would show it");
+    }
+}
+
+/* An address that is a secret must not be in a reason. */
+static int hide_address(const struct sl_notify_send *s, const char *address, int rc,
+                        struct sl_err *err)
 {
     char reason[sizeof(err->msg)];
-    const char *colon = strstr(err->msg, ": ");
-    (void)snprintf(reason, sizeof(reason), "%.300s", colon != NULL ? colon + 2 : err->msg);
+    sl_notify_hide_address(err->msg, address, reason, sizeof(reason));
     return sl_err_set(err, -rc, "the address in secret '%.80s': %s", s->channel->url_secret,
                       reason);
 }
@@ -126,7 +160,7 @@ static int deliver_webhook(const struct sl_notify_send *s, const struct sl_notif
         rc = post(s, s->channel->url_secret != NULL ? (const char *)url.bytes : s->channel->url,
                   (const char *)secret.bytes, row, said, err);
         if (rc < 0 && s->channel->url_secret != NULL) {
-            rc = hide_address(s, rc, err);
+            rc = hide_address(s, (const char *)url.bytes, rc, err);
         }
     }
     sl_secret_value_release(&url);

@@ -199,3 +199,29 @@ SL_TEST(pipelines_run_notify, allow__words__flags_or_named)
     SL_CHECK_EQ_INT((int64_t)flags, SL_FETCH_PRIVATE);
     SL_CHECK_ERR(sl_notifier_allow("loopback,all", &flags, &err), SL_EINVAL, err, "'all' is none");
 }
+
+SL_TEST(pipelines_run_notify, hide_address__no_piece_of_it_is_left)
+{
+    static const struct {
+        const char *reason, *address, *shown;
+    } cases[] = {
+        {"https://hooks.example.com/T/CANARY1: the server answered 404: no /T/CANARY1",
+         "https://hooks.example.com/T/CANARY1", "the server answered 404"},
+        {"https://hooks.example.com/T/CANARY2: Couldn't connect to server",
+         "https://hooks.example.com/T/CANARY2", "Couldn't connect to server"},
+        {"a URL with a user or password in it is not taken", "https://u:CANARY3@h.example/",
+         "a URL with a user or password in it is not taken"},
+        {"'https://hooks.example.com/T/CANARY4' is no URL", "https://hooks.example.com/T/CANARY4\r",
+         NULL},
+        {"'hooks.example.com: /T/ CANARY5' is no URL", "hooks.example.com: /T/ CANARY5", NULL},
+        {"'https://h.example/a b/0123456789-CANA", "https://h.example/a b/0123456789-CANARY6",
+         NULL}, /* cut in its middle */
+        {"x: host 'Hooks-CANARY7' is no host", "https://hooks-canary7/x", NULL},
+    };
+    for (size_t i = 0; i < SL_LEN(cases); i++) {
+        char out[300];
+        sl_notify_hide_address(cases[i].reason, cases[i].address, out, sizeof(out));
+        SL_CHECK_EQ_STR(out, cases[i].shown != NULL ? cases[i].shown
+                                                    : "it is no URL, or the reason would show it");
+    }
+}
