@@ -477,7 +477,7 @@ static void run_seed(struct world *w, uint64_t seed)
     close_world(w);
 }
 
-SL_TEST(pipelines_sched_gpu_property, workloads__every_seed__invariants_hold, .timeout = 300)
+SL_TEST(pipelines_sched_gpu_property, workloads__every_seed__invariants_hold)
 {
     static struct world w;
     uint64_t attempts = 0;
