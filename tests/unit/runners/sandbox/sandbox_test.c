@@ -216,6 +216,18 @@ SL_TEST(runners_sandbox, network__only_when_declared)
     rig_close(&r);
 }
 
+SL_TEST(runners_sandbox, sockets_to_the_host_of_a_virtual_machine__are_refused)
+{
+    /* with and without network: no namespace holds them. Ordinary ones are not touched. */
+    const char *script = "exec python3 -c \"import socket,errno,sys\n"
+                         "for f in (socket.AF_INET,socket.AF_UNIX): socket.socket(f).close()\n"
+                         "try: socket.socket(socket.AF_VSOCK)\n"
+                         "except OSError as e: sys.exit(0 if e.errno==errno.EAFNOSUPPORT else 8)\n"
+                         "sys.exit(7)\"";
+    check_script(script, false);
+    check_script(script, true);
+}
+
 SL_TEST(runners_sandbox, namespaces_inside__are_forbidden)
 {
     check_script("! unshare -Ur true 2>/dev/null && ! unshare -m true 2>/dev/null", false);
