@@ -193,13 +193,39 @@ grep -q '1 set aside' has.out || { cat has.out; die "why does not tell what it w
 has 'XID 79 on GPU-a' "$sluice" show last --json || { cat has.out; die "the fault is not the reason"; }
 has '1 GPU is handed out again' "$sluice" runners undrain GPU-a || die "undrain"
 for _ in $(seq 200); do
-    has 'hit .*succeeded\|succeeded .*hit' "$sluice" show last && break
+    has '^hit .*succeeded' "$sluice" show last && break
     read -rt 0.1 <> <(:) || true
 done
 has 'attempt 2 on GPU-a' "$sluice" logs last || { "$sluice" show last; die "the step did not run again"; }
 code=0
 "$sluice" runners undrain GPU-a >undrain.out 2>&1 || code=$?
 [ "$code" -ne 0 ] && grep -q "no GPU 'GPU-a' is set aside" undrain.out || die "a second undrain said nothing"
+# a step of higher priority gets the one device that suits it from a step that keeps a checkpoint
+cat >low.yml <<'YML'
+apiVersion: sluice/v1
+kind: Pipeline
+name: low
+defaults: { cache: "off", resources: { cpu: 100m, gpu: { type: H100, mig: forbid } } }
+steps:
+  long:
+    checkpoint: true
+    run: |
+      echo "attempt $SLUICE_ATTEMPT"
+      [ "$SLUICE_ATTEMPT" -gt 1 ] || exec sleep 600
+YML
+sed 's/name: low/name: high\npriority: 10/; s/checkpoint: true/grace: 1s/; s/exec sleep 600/echo quick/' low.yml >high.yml
+"$sluice" run --detach low.yml >low.out 2>&1 || { cat low.out; die "not submitted"; }
+for _ in $(seq 200); do
+    has 'attempt 1' "$sluice" logs low/long && break
+    read -rt 0.1 <> <(:) || true
+done
+"$sluice" run high.yml >high.out 2>&1 || { cat high.out; die "the step of higher priority failed"; }
+for _ in $(seq 200); do
+    has '^long .*succeeded' "$sluice" show low && break
+    read -rt 0.1 <> <(:) || true
+done
+has 'preempted' "$sluice" show low --json || { cat has.out; die "the step with a checkpoint did not make way"; }
+has 'attempt 2' "$sluice" logs low || { "$sluice" show low; die "it did not run again"; }
 kill "$server"
 wait "$server" || true
 
