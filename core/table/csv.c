@@ -130,7 +130,7 @@ static bool looks_like_header(char *const *texts, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         struct table_guess g = {0};
-        table_guess_add(&g, texts[i], strlen(texts[i]), 0);
+        table_guess_add(&g, TABLE_GUESS_ANY, texts[i], strlen(texts[i]), 0);
         for (size_t k = 0; k < SL_TABLE_TYPE_N; k++) {
             if (g.fits[k] > 0 || texts[i][0] == '\0') {
                 return false;
@@ -205,7 +205,7 @@ static int guess_types(struct sl_table *t, struct csv *c, struct table_guess *gu
                 if (slot >= 0 && table_is_null(t, f.ptr, f.len, false, f.quoted)) {
                     guesses[slot].n_nulls++;
                 } else if (slot >= 0) {
-                    table_guess_add(&guesses[slot], f.ptr, f.len, row);
+                    table_guess_add(&guesses[slot], TABLE_GUESS_ANY, f.ptr, f.len, row);
                 }
             }
         }
@@ -218,17 +218,15 @@ static int guess_types(struct sl_table *t, struct csv *c, struct table_guess *gu
 static int find_types(struct sl_table *t, struct csv *c, struct sl_err *err)
 {
     struct table_guess *guesses = sl_calloc(t->n_fields, sizeof(*guesses));
-    bool *declared = sl_calloc(t->n_fields, sizeof(*declared));
     int rc = guess_types(t, c, guesses, err);
     for (size_t i = 0; rc == 0 && i < t->n_fields; i++) {
         t->fields[i].nullable = true;
         table_guess_decide(&guesses[i], t, &t->fields[i]);
     }
     if (rc == 0) {
-        rc = table_overrides(t, declared, err);
+        rc = table_overrides(t, err);
     }
     free(guesses);
-    free(declared);
     c->strings = SL_ARENA_ARRAY(&t->arena, uint32_t, t->n_fields);
     for (size_t i = 0; rc == 0 && i < t->n_fields; i++) {
         if (t->fields[i].type == SL_TABLE_STRING) {
@@ -316,7 +314,7 @@ static int csv_start(struct sl_table *t, char delim, struct sl_err *err)
     if (rc == 0) {
         rc = table_vectors_init(t, err);
     }
-    c->data_begin = c->base + c->begin;
+    c->data_begin = SL_MIN(c->base + c->begin, t->source.size); /* the newline may be added */
     c->data_line = c->line;
     t->schema.delimiter = c->delim;
     if (rc == 0 && t->has_range) {

@@ -67,11 +67,12 @@ static void shorten(char *out, size_t size, const char *text, size_t len)
     }
 }
 
-void table_guess_add(struct table_guess *g, const char *text, size_t len, uint64_t row)
+void table_guess_add(struct table_guess *g, unsigned mask, const char *text, size_t len,
+                     uint64_t row)
 {
     for (size_t i = 0; i < SL_LEN(candidates); i++) {
         enum sl_table_type type = candidates[i];
-        if (fits(type, text, len)) {
+        if ((mask >> type & 1) != 0 && fits(type, text, len)) {
             g->fits[type]++;
         } else if (g->fits[type] == g->n_values) {
             g->against_row[type] = row;
@@ -131,7 +132,7 @@ static struct sl_table_field *field_of(struct sl_table *t, const char *name)
     return NULL;
 }
 
-int table_overrides(struct sl_table *t, bool *ret_declared, struct sl_err *err)
+int table_overrides(struct sl_table *t, struct sl_err *err)
 {
     for (size_t i = 0; i < t->opts.n_types; i++) {
         const struct sl_table_override *o = &t->opts.types[i];
@@ -152,7 +153,6 @@ int table_overrides(struct sl_table *t, bool *ret_declared, struct sl_err *err)
         field->n_against = 0;
         field->against = NULL;
         field->why = "stated by the caller";
-        ret_declared[field - t->fields] = true;
     }
     return 0;
 }

@@ -291,6 +291,9 @@ static int read_prefixed(struct sl_table *t, struct pq *q, struct pq_column *c, 
         }
         left -= lengths[i];
         before = (uint64_t)prefixes[i] + lengths[i];
+        if (c->physical == PQ_FIXED && before != c->width) {
+            return pq_bad(t, c, "a value of fixed length has another length", err);
+        }
         total += before;
     }
     int rc = table_mem_grow(t, &c->built, SL_MAX(total, (uint64_t)1), err);

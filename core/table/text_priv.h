@@ -34,11 +34,14 @@ struct table_guess {
     uint64_t against_row[SL_TABLE_TYPE_N]; /* first value that did not fit */
     char against[SL_TABLE_TYPE_N][40];
 };
-void table_guess_add(struct table_guess *g, const char *text, size_t len, uint64_t row);
+/** `mask` has a bit for each type that the value may have at all; TABLE_GUESS_ANY in plain text. */
+#define TABLE_GUESS_ANY 0xffu
+void table_guess_add(struct table_guess *g, unsigned mask, const char *text, size_t len,
+                     uint64_t row);
 /** Decides the type of the field and writes its report. */
 void table_guess_decide(const struct table_guess *g, struct sl_table *t,
                         struct sl_table_field *field);
 /** Applies opts.types; -SL_ENOTFOUND for a name that no field has. */
-int table_overrides(struct sl_table *t, bool *ret_declared, struct sl_err *err);
+int table_overrides(struct sl_table *t, struct sl_err *err);
 
 #endif

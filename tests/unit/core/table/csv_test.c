@@ -215,6 +215,7 @@ SL_TEST(core_table_csv, split__any_number__equals_the_whole)
         sl_buf_release(&b);
     }
     rig_splits("a.csv", "a,b\n", 4, 3, &opts);
+    rig_splits("a.csv", "aa,b", 4, 3, &opts);
     rig_splits("a.csv", "a,b\n1,\"x", 8, 3, &opts);
     rig_splits("a.csv", "a\n1\n\n2\n\n", 8, 5, &opts);
 }

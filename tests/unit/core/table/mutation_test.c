@@ -23,6 +23,7 @@ static const struct {
     {"parquet", "tests/golden/table/nested.parquet"},
     {"csv", "tests/fuzz/corpus/csv/mixed.csv"},
     {"csv", "tests/fuzz/corpus/csv/types.csv"},
+    {"jsonl", "tests/fuzz/corpus/jsonl/mixed.jsonl"},
 };
 
 static uint64_t next_random(uint64_t *state)
