@@ -96,6 +96,27 @@ static void ignore_pipeline_files(struct ignores *ig, const char *root, const ch
     }
 }
 
+/** What deployments made is not code: it would change every key, and void every approval. Paths are relative to
+ * the file that declares the target. */
+static void ignore_targets(struct ignores *ig, const char *root, const char *dir,
+                           const struct sl_spec *spec)
+{
+    for (size_t i = 0; i < spec->n_targets; i++) {
+        const struct sl_target *t = &spec->targets[i];
+        const char *file = t->loc.file != NULL ? t->loc.file : "";
+        const char *slash = strrchr(file, '/');
+        int len = slash != NULL ? (int)(slash - file) + 1 : 0;
+        if (t->path == NULL) {
+            continue;
+        }
+        _cleanup_(free)
+        char *joined = t->path[0] == '/' ? sl_strdup(t->path)
+                       : file[0] == '/'  ? sl_asprintf("%.*s%s", len, file, t->path)
+                                         : sl_asprintf("%s/%.*s%s", dir, len, file, t->path);
+        ignore_path(ig, root, joined);
+    }
+}
+
 /** As in struct sl_ingest_opts: a leading slash anchors at the root. */
 static bool matches(const char *pattern, const char *path)
 {
@@ -221,6 +242,9 @@ static int take(struct sl_blob_store *blobs, const char *dir, const struct sl_sp
         int rootfd = sl_opendir_at(AT_FDCWD, s->root, err);
         rc = rootfd < 0 ? rootfd : read_ignores(rootfd, &ig, err);
         ignore_pipeline_files(&ig, s->root, dir, spec);
+        if (!s->in_git) {
+            ignore_targets(&ig, s->root, dir, spec);
+        }
         if (data_dir != NULL) {
             ignore_path(&ig, s->root, data_dir);
         }

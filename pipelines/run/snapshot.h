@@ -26,7 +26,7 @@ struct sl_snapshot {
 
 /**
  * @param dir    absolute directory of the pipeline file
- * @param spec   its files are left out
+ * @param spec   its files are left out; outside git the directories of its targets, too
  * @param data_dir  the data directory, left out too when it lies inside (it may have any name); NULL: none
  * @return 0; -SL_ELIMIT; -SL_ECONFLICT when a file changed meanwhile; ...
  * Owner: caller, sl_snapshot_release (harmless after an error)

@@ -94,6 +94,33 @@ SL_TEST(pipelines_run_snapshot, folder__outside_git__takes_files_but_not_the_pip
     teardown(&r);
 }
 
+SL_TEST(pipelines_run_snapshot, folder__outside_git__leaves_out_what_was_deployed)
+{
+    struct rig r;
+    setup(&r);
+    static const char *const dirs[] = {"live", "parts", "parts/live", "livery"};
+    for (size_t i = 0; i < SL_LEN(dirs); i++) {
+        char *path = sl_test_path(r.dir, dirs[i]);
+        SL_CHECK_EQ_INT(mkdir(path, 0755), 0);
+        free(path);
+    }
+    put(&r, "live/model", "1");
+    put(&r, "parts/live/model", "2");
+    put(&r, "livery/blue", "3");
+    struct sl_target targets[] = {{.path = "live/", .loc = {.file = "p.yml"}},
+                                  {.path = "live", .loc = {.file = "parts/t.yml"}},
+                                  {.path = "gone", .loc = {.file = "p.yml"}},
+                                  {.path = ".", .loc = {.file = "p.yml"}}};
+    r.spec.targets = targets;
+    r.spec.n_targets = SL_LEN(targets);
+    take(&r);
+    SL_CHECK(!has(&r, "live/model"));
+    SL_CHECK(!has(&r, "parts/live/model"));
+    SL_CHECK(has(&r, "livery/blue"));
+    SL_CHECK(has(&r, "train.py"));
+    teardown(&r);
+}
+
 SL_TEST(pipelines_run_snapshot, ignore__patterns__leave_files_out)
 {
     struct rig r;
