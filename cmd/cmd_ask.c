@@ -35,14 +35,31 @@ void sl_put_estimate(const json_t *estimate, struct sl_buf *out)
     }
 }
 
+/** Whether nothing of a running run goes on before people have said their word. */
+static bool only_awaits(const json_t *run)
+{
+    size_t i = 0;
+    bool awaits = false;
+    json_t *step = NULL;
+    json_array_foreach (json_object_get(run, "steps"), i, step) {
+        const char *state = sl_json_str(step, "state", "");
+        if (sl_streq(state, "running") || sl_streq(state, "backoff")) {
+            return false;
+        }
+        awaits = awaits || sl_streq(state, "awaiting_approval");
+    }
+    return awaits && sl_streq(sl_json_str(run, "state", ""), "running");
+}
+
 static void put_head(struct sl_cmd *c, const json_t *run, struct sl_buf *out)
 {
     const json_t *code = json_object_get(run, "code");
     const char *state = sl_json_str(run, "state", "");
     const char *name = NULL;
     json_t *p = NULL;
-    sl_buf_printf(out, "run %s  %s%s%s  %s\n", sl_json_str(run, "name", ""),
+    sl_buf_printf(out, "run %s  %s%s%s%s  %s\n", sl_json_str(run, "name", ""),
                   sl_state_color(state, c->color), state, SL_COLOR_END(c->color),
+                  only_awaits(run) ? ", awaiting approval (sluice inbox)" : "",
                   sl_json_str(run, "id", ""));
     put_fact(out, "reason", sl_json_str(run, "reason", ""));
     put_fact(out, "by", sl_json_str(run, "actor", ""));

@@ -93,6 +93,12 @@ static size_t columns(const struct sl_progress *p)
     return p->live && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
 }
 
+/** A state as wide as its column. */
+static const char *short_state(const char *state)
+{
+    return sl_streq(state, "awaiting_approval") ? "awaiting" : state;
+}
+
 /** A line about a step, cut to the terminal: what is cut, 'sluice show' tells. */
 static void put_line(struct sl_progress *p, const struct step *s, struct sl_buf *line)
 {
@@ -103,7 +109,7 @@ static void put_line(struct sl_progress *p, const struct step *s, struct sl_buf 
     char time[SL_TIME_TEXT] = "";
     int64_t until = s->ended_ms > 0 ? s->ended_ms : sl_now_ms();
     size_t key_width = sl_utf8_width(s->key, strlen(s->key));
-    sl_buf_printf(line, "  %s%-14s%s ", paint, s->state, SL_COLOR_END(p->c->color));
+    sl_buf_printf(line, "  %s%-14s%s ", paint, short_state(s->state), SL_COLOR_END(p->c->color));
     sl_put_clean(out, s->key);
     sl_buf_printf(out, "%*s", (int)(p->width > key_width ? p->width - key_width : 0), "");
     if (s->started_ms > 0 && !sl_streq(s->state, "cached") && !sl_streq(s->state, "skipped") &&

@@ -106,6 +106,9 @@ static void put_text(const struct voting *x, enum sl_approval_ruling ruling, int
     case SL_RULING_REJECTED: sl_buf_printf(out, "%s: rejected", what); return;
     case SL_RULING_CLOSED:
         sl_buf_printf(out, "%s is %s already", what, sl_approval_states[x->row.state]);
+        if (x->row.state != SL_APPROVAL_APPROVED && x->row.reason[0] != '\0') {
+            sl_buf_printf(out, ": %.200s", x->row.reason);
+        }
         return;
     case SL_RULING_VOID:
         sl_buf_printf(out,

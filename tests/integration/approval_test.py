@@ -213,7 +213,8 @@ def cancelled(root, me):
     """Nobody has to stay for a run to be cancelled while it waits; nobody is asked about it afterwards."""
     p = Place(root, "cancel", f"[user:{me}]", me_too)
     p.expect(0, "in force", "project", "apply", "project.yml")
-    p.expect(4, "awaits", "run", "pipeline.yml")
+    p.expect(4, "\n  awaiting       approve ", "run", "pipeline.yml")
+    p.expect(0, "running, awaiting approval (sluice inbox)", "show", "last")
     p.expect(0, "cancelled", "cancel", "last")
     check(p.state("approve") == "cancelled", "the step is not cancelled")
     p.expect(0, "nothing waits for anybody", "inbox", "--all")

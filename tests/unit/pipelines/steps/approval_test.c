@@ -312,7 +312,7 @@ SL_TEST(steps_approval, vote__rejected__ends_it_with_the_reason)
     SL_CHECK_EQ_INT(w->status.state, SL_APPROVAL_REJECTED);
     SL_CHECK_EQ_STR(w->status.by, "cy");
     SL_CHECK_EQ_STR(w->status.reason, "because");
-    SL_CHECK_EQ_INT(vote(w, "ana", true), -SL_EREFUSED);
+    SL_CHECK_ERR(vote(w, "ana", true), SL_EREFUSED, w->err, "is rejected already: because");
     SL_CHECK_EQ_INT(acts(w, "approval.reject"), 1);
     SL_CHECK_EQ_INT(edges(w, SL_EDGE_APPROVED_BY, NULL), 0);
     world_free(w);
