@@ -108,6 +108,18 @@
     {                                                                                              \
         "gantt", 0, NULL, "bars in time: when steps waited and ran"                                \
     }
+#define OPT_GRACE                                                                                  \
+    {                                                                                              \
+        "grace", 0, "TIME", "leave content that was found so lately (default 1h)"                  \
+    }
+#define OPT_KEEP_LAST                                                                              \
+    {                                                                                              \
+        "keep-last", 0, "N", "keep so many runs of each pipeline, at least 1"                      \
+    }
+#define OPT_LOGS_ONLY                                                                              \
+    {                                                                                              \
+        "logs-only", 0, NULL, "remove logs and files, keep what is recorded"                       \
+    }
 #define OPT_LIMIT                                                                                  \
     {                                                                                              \
         "limit", 'n', "N", "at most so many (default 20)"                                          \
@@ -143,6 +155,10 @@
 #define OPT_OLDER                                                                                  \
     {                                                                                              \
         "older", 0, "TIME", "what was not used for so long, like 12h or 30d (default 30d)"         \
+    }
+#define OPT_OLDER_THAN                                                                             \
+    {                                                                                              \
+        "older-than", 0, "TIME", "runs that ended so long ago, like 90d"                           \
     }
 #define OPT_ONLY                                                                                   \
     {                                                                                              \

@@ -81,7 +81,8 @@ void sl_blob_session_free(struct sl_blob_session *session);
 int sl_blob_put_bytes(struct sl_blob_store *store, const void *data, size_t len,
                       struct sl_digest *ret_digest, struct sl_err *err) SL_MUST_CHECK;
 
-/** Whether committed content of that digest is present. One system call. */
+/** Whether committed content of that digest is present. Marks it as found just now, so that no collection takes
+ * it before the caller has recorded a reference. One system call. */
 bool sl_blob_has(struct sl_blob_store *store, const struct sl_digest *digest);
 
 /** Read-only descriptor at offset 0; `ret_size` may be NULL.
@@ -114,6 +115,22 @@ typedef int (*sl_blob_each_fn)(const struct sl_digest *digest, uint64_t size_byt
                                struct sl_err *err);
 /** Visits committed content, in digest order. */
 int sl_blob_each(struct sl_blob_store *store, sl_blob_each_fn fn, void *data, struct sl_err *err)
+    SL_MUST_CHECK;
+
+/** What a collection did. */
+struct sl_blob_collected {
+    size_t n_removed, n_young; /* young: written or found since then, so kept */
+    uint64_t bytes;            /* removed */
+};
+/**
+ * Removes the pieces of content named, but none that was written, or found stored (sl_blob_has, sessions),
+ * at or after `before_ms`. Sessions may run meanwhile, in this process and others. The caller knows that
+ * nothing recorded names them. *ret is set after a failure, too; what was removed then stays removed.
+ *
+ * @return 0; -SL_EIO. Content that is not there is no error.
+ */
+int sl_blob_collect(struct sl_blob_store *store, const struct sl_digest *digests, size_t n,
+                    int64_t before_ms, struct sl_blob_collected *ret, struct sl_err *err)
     SL_MUST_CHECK;
 
 #endif

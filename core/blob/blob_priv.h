@@ -58,6 +58,9 @@ void blob_store_unlock(struct sl_blob_store *store);
 /** The next place below the session's directory, which has room for it. */
 int blob_stage_next(struct sl_blob_session *s, uint64_t *ret_seq, char ret_name[BLOB_STAGE_NAME],
                     struct sl_err *err) SL_MUST_CHECK;
+
+/** Moves back what a collection that died had moved aside. Store lock held. */
+int blob_aside_restore(struct sl_blob_store *store, struct sl_err *err) SL_MUST_CHECK;
 /** Opens a new staging file; `ret_seq` names it. */
 int blob_stage_open(struct sl_blob_session *s, uint64_t *ret_seq, int flags, struct sl_err *err)
     SL_MUST_CHECK;

@@ -133,6 +133,7 @@ int sl_blob_store_open(int dirfd, const char *path, struct sl_blob_store **ret_s
         rc = blob_store_lock(store, err);
         if (rc == 0) {
             rc = clear_dead_sessions(store, err);
+            rc = rc < 0 ? rc : blob_aside_restore(store, err);
             blob_store_unlock(store);
         }
     }
@@ -160,7 +161,9 @@ void sl_blob_store_close(struct sl_blob_store *store)
 bool sl_blob_has(struct sl_blob_store *store, const struct sl_digest *digest)
 {
     char name[BLOB_NAME_BYTES];
-    return faccessat(store->sha_fd, blob_file_name(digest, name), F_OK, 0) == 0;
+    (void)blob_file_name(digest, name);
+    return utimensat(store->sha_fd, name, NULL, AT_SYMLINK_NOFOLLOW) == 0 ||
+           (errno != ENOENT && faccessat(store->sha_fd, name, F_OK, 0) == 0);
 }
 
 int sl_blob_open(struct sl_blob_store *store, const struct sl_digest *digest, uint64_t *ret_size,

@@ -10,6 +10,7 @@
 #include "core/secret/secret.h"
 #include "core/track/track.h"
 #include "pipelines/deploy/deploy.h"
+#include "pipelines/run/gc.h"
 #include "pipelines/run/notify_store.h"
 #include "pipelines/run/project.h"
 #include "pipelines/run/vote.h"
@@ -21,6 +22,6 @@ const struct sl_schema *const sl_schemas[] = {
     &sl_audit_schema, &sl_bus_schema,      &sl_lineage_schema,  &sl_track_schema,
     &sl_blob_schema,  &sl_registry_schema, &sl_run_schema,      &sl_version_schema,
     &sl_steps_schema, &sl_deploy_schema,   &sl_approval_schema, &sl_project_schema,
-    &sl_vote_schema,  &sl_secret_schema,   &sl_notify_schema,
+    &sl_vote_schema,  &sl_secret_schema,   &sl_notify_schema,   &sl_gc_schema,
 };
 const int sl_n_schemas = (int)SL_LEN(sl_schemas);

@@ -2,7 +2,9 @@
 """History from the command line: finding, comparing and drawing runs."""
 import json
 import os
+import re
 import shutil
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -29,6 +31,7 @@ steps:
     run: "true"
 """
 checks = 0
+counts = set()
 
 
 def run(*words, code=0):
@@ -125,17 +128,166 @@ steps:
     check("each[n=3]" not in text.split("next:")[0], "instances are counted", text)
 
 
+GC_PIPELINE = """apiVersion: sluice/v1
+kind: Pipeline
+name: NAME
+params:
+  n: { type: int, default: 0 }
+steps:
+  make:
+    code: [other.txt]
+    env: { N: "${{ params.n }}" }
+    run: |
+      echo "scratch of $N for NAME" > "$SLUICE_OUT_scratch"
+      echo "{\\"auc\\": $N}" > "$SLUICE_METRICS"
+    outputs: { scratch: { path: scratch.txt } }
+  keep:
+    code: [other.txt]
+    env: { N: "${{ params.n }}" }
+    run: echo "kept $N" > "$SLUICE_OUT_rows"
+    outputs: { rows: { KEPT path: rows } }
+"""
+
+
+def stored():
+    return sum(len(files) for _, _, files in os.walk(".sluice/blobs/sha256"))
+
+
+def directories():
+    return sorted(os.listdir(".sluice/runs"))
+
+
+def gc_history():
+    """Three runs whose outputs are versions, three with artifacts of their own."""
+    os.makedirs("gc")
+    os.chdir("gc")
+    run("init")
+    write("other.txt", "always\n")
+    for name, kept in (("versions", "dataset: rows,"), ("plain", "")):
+        write(f"{name}.yml", GC_PIPELINE.replace("NAME", name).replace("KEPT", kept))
+        for n in range(3):
+            run("run", f"{name}.yml", "-p", f"n={n}")
+
+
+def holds(digest, depth=0):
+    """Content is stored, and what it names, if it is a manifest."""
+    path = f".sluice/blobs/sha256/{digest[:2]}/{digest[2:]}"
+    check(os.path.exists(path), f"content {digest} is missing")
+    with open(path, "rb") as f:
+        data = f.read()
+    for named in re.findall(rb'"sha256":"([0-9a-f]{64})"', data) if depth == 0 else []:
+        holds(named.decode(), 1)
+
+
+def sound(text):
+    """Everything that is referenced is readable, and what is kept can be used."""
+    has(run("fsck", "--deep"), "audit log:")
+    db = sqlite3.connect(".sluice/sluice.db")
+    for table, column in (("step", "run_id"), ("attempt", "run_id"), ("step_output", "run_id"), ("cache", "run_id"),
+                          ("run_param", "run_id"), ("run_count", "run_id"), ("track_series", "run_id"),
+                          ("blob_ref", "owner_id"), ("event", "run_id")):
+        left = db.execute(f"SELECT count(*) FROM {table} WHERE {column} IS NOT NULL AND {column} NOT IN "
+                          f"(SELECT id FROM run)").fetchone()[0]
+        check(left == 0, f"{left} rows of {table} have no run", text)
+    left = db.execute("SELECT count(*) FROM track_point WHERE series NOT IN (SELECT id FROM track_series)")
+    check(left.fetchone()[0] == 0, "points without a series", text)
+    digests = [d.hex() for (d,) in db.execute("SELECT DISTINCT digest FROM blob_ref")]
+    db.close()
+    check(len(digests) > 8, "references to content", digests)
+    for digest in digests:
+        holds(digest)
+    for r in json.loads(run("runs", "--json"))["runs"]:
+        for step in json.loads(run("show", r["id"], "--json"))["steps"]:
+            for output in step.get("outputs", []):
+                check(len(output["digest"]) == 71, text, output)
+        run("diff", r["id"], "last")
+    for version in ("rows@v1", "rows@v2", "rows@v3"):
+        shutil.rmtree("got", ignore_errors=True)
+        run("data", "get", version, "got")
+    run("audit", "verify")
+
+
+def test_gc():
+    before, dirs = stored(), directories()
+    text = run("gc", "--dry-run")
+    has(text, "no rule: runs and logs stay", "0 runs would go")
+    text = run("gc", "--dry-run", "--older-than", "0", "--grace", "0")
+    has(text, "plain#1", "plain#2", "would go", "versions#1", "a registered version comes from it",
+        "plain#3", "it is among the last of its pipeline", "2 runs would go", "4 kept")
+    check((stored(), directories()) == (before, dirs), "a dry run changes nothing")
+    check(names()[0] == "plain#3" and len(names()) == 6, "all runs are there")
+    # nothing is old enough: everything stays
+    has(run("gc", "--older-than", "1d", "--grace", "0"), "0 runs removed")
+    # young content waits, although its runs are gone
+    has(run("gc", "--older-than", "0"), "2 runs removed", "too young")
+    check(stored() == before, "content within its grace stays")
+    check(names() == ["plain#3", "versions#3", "versions#2", "versions#1"], "two runs are gone", names())
+    check(len(directories()) == len(dirs) - 2, "their files are gone")
+    sound("after the first collection")
+    has(run("gc", "--grace", "0"), "content: ")
+    check(stored() < before, "content that nothing names is gone")
+    sound("after the second")
+    after = stored()
+    has(run("gc", "--grace", "0", "--older-than", "0"), "content: 0 pieces")
+    check(stored() == after, "once more there is nothing to do")
+    # logs alone
+    has(run("gc", "--logs-only", "--older-than", "0"), "of 4 more the logs removed")
+    check(directories() == [] and len(names()) == 4, "records stay without their logs")
+    # the number is never given out again, and what was removed runs again
+    run("run", "plain.yml", "-p", "n=0")
+    check(names()[0] == "plain#4", "numbers go on", names())
+    check(json.loads(run("show", "plain#4", "--json"))["steps"][0]["state"] == "succeeded", "made again")
+    has(run("gc", "--older-than", "soon", code=2), "is no time")
+    # the project's rule
+    write("project.yml", "apiVersion: sluice/v1\nkind: Project\nname: default\n"
+          "policies: { retention: { runs: 1ms, keep_last: 1 } }\n")
+    run("project", "apply", "project.yml")
+    has(run("gc", "--dry-run"), "plain#3", "1 runs would go")
+    os.chdir("..")
+
+
+def test_gc_killed():
+    """A collection that dies at any of its points leaves nothing broken, and the next one ends it."""
+    points = [("gc.files", 1), ("gc.aside", 1), ("gc.aside", 4), ("gc.swept", 1), ("db.commit", 1),
+              ("db.committed", 1), ("db.commit", 2), ("db.committed", 2), ("db.commit", 3)]
+    shutil.rmtree("gc")
+    gc_history()
+    os.chdir("..")
+    for point, nth in points:
+        shutil.rmtree("killed", ignore_errors=True)
+        subprocess.run(["cp", "-a", "gc", "killed"], check=True)
+        os.chdir("killed")
+        environment = {**os.environ, "SLUICE_FAULT": f"{point}:{nth}:kill"}
+        got = subprocess.run([SLUICE, "gc", "--older-than", "0", "--grace", "0"], env=environment,
+                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+        check(got.returncode == -9, f"{point}:{nth} was not struck", got.stdout)
+        sound(f"killed at {point}:{nth}")
+        run("gc", "--older-than", "0", "--grace", "0")
+        sound(f"finished after {point}:{nth}")
+        check(names() == ["plain#3", "versions#3", "versions#2", "versions#1"], "the runs that stay")
+        check(len(directories()) == 4, "no files are left over", directories())
+        counts.add(stored())
+        os.chdir("..")
+    check(len(counts) == 1, "every way ends with the same content", counts)
+
+
 def main():
     work = tempfile.mkdtemp(prefix="sluice-history-")
     os.chdir(work)
     os.environ.pop("SLUICE_DATA", None)
     os.environ["NO_COLOR"] = "1"
     try:
+        os.makedirs("first")
+        os.chdir("first")
         run("init")
         two_runs()
         test_find()
         test_diff()
         test_time()
+        os.chdir("..")
+        gc_history()
+        test_gc()
+        test_gc_killed()
     finally:
         os.chdir("/")
         subprocess.run(["chmod", "-R", "u+w", work], check=True)

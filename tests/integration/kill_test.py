@@ -118,7 +118,7 @@ def main():
     options.add_argument("--round", type=int)
     options.add_argument("--keep", action="store_true")
     options = options.parse_args()
-    points = [p for p in rig.fault_points() if not p.startswith(("env.", "secret."))]  # struck by env_test.py, secret_test.py
+    points = [p for p in rig.fault_points() if not p.startswith(("env.", "gc.", "secret."))]  # env_test.py, history_test.py, secret_test.py
     baselines = {False: baseline(False), True: baseline(True)}
     kills = adoptions = violations = rounds = 0
     reached = set()
