@@ -283,11 +283,22 @@ uint64_t sl_gpu_pool_epoch(const struct sl_gpu_pool *p)
 
 /* ---- observing ------------------------------------------------------------------------------------ */
 
+/** What a unit is stays as it was: sl_gpu_pool_check reads it on other threads. */
 static void refresh(struct sl_gpu *gpu, const struct sl_gpu_inventory *inv)
 {
     for (size_t k = 0; k < inv->n; k++) {
-        if (sl_streq(inv->gpus[k].uuid, gpu->uuid)) {
-            *gpu = inv->gpus[k];
+        const struct sl_gpu *now = &inv->gpus[k];
+        if (sl_streq(now->uuid, gpu->uuid)) {
+            gpu->memory_used = now->memory_used;
+            gpu->util = now->util;
+            gpu->power_watts = now->power_watts;
+            gpu->celsius = now->celsius;
+            gpu->ecc_errors = now->ecc_errors;
+            gpu->xid = now->xid;
+            gpu->xid_count = now->xid_count;
+            gpu->processes = now->processes;
+            gpu->n_pids = now->n_pids;
+            memcpy(gpu->pids, now->pids, sizeof(gpu->pids));
             return;
         }
     }
