@@ -229,6 +229,40 @@ has 'attempt 2' "$sluice" logs low || { "$sluice" show low; die "it did not run 
 kill "$server"
 wait "$server" || true
 
+# ---- a dead engine --------------------------------------------------------------------------------------
+# the step goes on with its device; the next engine knows whose it is, and frees it at the end
+cat >keep.yml <<'YML'
+apiVersion: sluice/v1
+kind: Pipeline
+name: keep
+defaults: { cache: "off", env: { DIR: WORK_DIR } }
+steps:
+  hold:
+    run: |
+      echo "holds $CUDA_VISIBLE_DEVICES"
+      while [ ! -e "$DIR/go-on" ]; do sleep 0.02; done
+    resources: { cpu: 100m, gpu: { share: 50GB } }
+YML
+sed -i "s|WORK_DIR|$work|" keep.yml
+"$sluice" serve >serve.out 2>&1 &
+server=$!
+until_true() { for _ in $(seq 200); do "$@" && return 0; read -rt 0.1 <> <(:) || true; done; cat has.out; die "$*"; }
+until_true test -S .sluice/sock
+"$sluice" run --detach keep.yml >keep.out 2>&1 || { cat keep.out; die "not submitted"; }
+until_true has 'holds GPU-a' "$sluice" logs keep
+kill -9 "$server"
+wait "$server" 2>has.out || true
+"$sluice" serve >serve.out 2>&1 &
+server=$!
+until_true has '"share_bytes": *50000000000' "$sluice" runners --json
+has '"state": *"shared"' "$sluice" runners --json || { cat has.out; die "an adopted step lost its share"; }
+: >go-on
+until_true has '^hold .*succeeded' "$sluice" show keep
+shares_over() { "$sluice" runners --json >has.out && ! grep -q 'share_bytes' has.out; }
+until_true shares_over
+kill "$server"
+wait "$server" || true
+
 # ---- orphans --------------------------------------------------------------------------------------------
 # a process of an attempt that no engine knows any more is on a device when the next one starts
 dead=0123456789abcdef0123456789abcdef
