@@ -103,6 +103,9 @@ static int add_dirs(struct unpack *u, struct sl_err *err)
     if (all.n > 0) {
         qsort(all.items, all.n, sizeof(*all.items), compare_texts);
     }
+    if (u->dirs.n > 0) {
+        qsort(u->dirs.items, u->dirs.n, sizeof(*u->dirs.items), compare_texts);
+    }
     for (size_t i = 0; rc == 0 && i < u->dirs.n; i++) {
         size_t len = strlen(u->dirs.items[i]);
         _cleanup_(free)
@@ -118,10 +121,7 @@ static int add_dirs(struct unpack *u, struct sl_err *err)
             }
         }
         bool holds = low < all.n && strncmp(all.items[low], below, len + 1) == 0;
-        bool twice = false;
-        for (size_t k = 0; k < i && !twice && !holds; k++) {
-            twice = sl_streq(u->dirs.items[k], u->dirs.items[i]);
-        }
+        bool twice = i > 0 && sl_streq(u->dirs.items[i - 1], u->dirs.items[i]);
         rc = holds || twice ? 0 : sl_manifest_add_dir(u->m, u->dirs.items[i], err);
     }
     sl_vec_free(&all);
