@@ -129,7 +129,8 @@ static void read_done(struct sl_work *work)
         eng_gpus_judge(g);
     }
     answer_asking(g);
-    if (g->asking.n > 0 || g->events.n > 0 || g->kills.n > 0) {
+    bool newer = sl_gpu_pool_epoch(g->pool) != g->look.epoch; /* released while it looked */
+    if (newer || g->asking.n > 0 || g->events.n > 0 || g->kills.n > 0) {
         eng_gpus_poll(g, 0);
     } else if (draining(g)) {
         eng_gpus_poll(g, SL_MIN((int64_t)POLL_MS, g->sample_ms));

@@ -229,6 +229,18 @@ has 'attempt 2' "$sluice" logs low || { "$sluice" show low; die "it did not run 
 kill "$server"
 wait "$server" || true
 
+# what the program caused is its own failure; what the device did is not, also when the program was quicker
+ends_by() { # FIELD EXPECTED: the step meets that fault and fails at once
+    machine >gpus.json
+    machine ",$1" >bad.json
+    sed 's/exec sleep 600/exit 3/; s/max: 1/max: 0/' fault.yml >quick.yml
+    "$sluice" run quick.yml >quick.out 2>&1 && die "a failed step"
+    grep -qF "$2" quick.out || { cat quick.out; die "a fault is not told: $2"; }
+}
+ends_by '"xid":31' 'exit code 3; XID 31 on GPU-a (caused by the program)'
+ends_by '"ecc_errors":2' '2 uncorrected ECC errors on GPU-a'
+has '"infra"' "$sluice" show last --json || { cat has.out; die "an ECC error is no failure of the machine"; }
+
 # ---- a dead engine --------------------------------------------------------------------------------------
 # the step goes on with its device; the next engine knows whose it is, and frees it at the end
 cat >keep.yml <<'YML'
