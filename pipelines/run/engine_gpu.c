@@ -256,6 +256,7 @@ static void watch(struct eng_gpus *g, struct eng_attempt *ea, const char *visibl
     const struct sl_gpu *gpu = NULL;
     for (size_t i = 0; (gpu = sl_gpu_pool_at(g->pool, i, &state)) != NULL; i++) {
         ea->gpu_bytes = sl_streq(gpu->uuid, visible) ? gpu->memory_bytes : ea->gpu_bytes;
+        ea->gpu_slice = ea->gpu_slice || (gpu->slice >= 0 && sl_streq(gpu->uuid, visible));
     }
     ea->gpus = sl_strdup(visible);
     sl_vec_push(&g->watched, ((struct gpu_watch){.ea = ea}));

@@ -148,6 +148,7 @@ struct eng_attempt {
     enum eng_gpu_state gpu_state;
     char gpu_note[200]; /* why it is not fine */
     uint64_t gpu_bytes; /* memory of the one that it shares */
+    bool gpu_slice;     /* it holds a MIG slice */
     struct sl_secret_receipt
         receipt; /* secrets that it received, in `arena`; attempt_id NULL: unknown */
 };

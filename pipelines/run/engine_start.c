@@ -159,7 +159,12 @@ static int spawn(struct eng_attempt *ea, const struct eng_bound *b, struct sl_er
     };
     struct eng_secrets secrets;
     eng_sandbox_fill(ea, &spec);
-    int rc = eng_secrets_load(ea, &secrets, err);
+    int rc = spec.sandbox.level != SL_ISOLATION_NONE && ea->gpu_slice
+                 ? sl_err_set(err, SL_EREFUSED,
+                              "a MIG slice cannot be had in a strict sandbox; ask with mig: forbid")
+                 : 0;
+    int loaded = eng_secrets_load(ea, &secrets, err);
+    rc = rc < 0 ? rc : loaded;
     spec.secrets = secrets.items;
     spec.n_secrets = secrets.n;
     rc = rc < 0 ? rc : ea->run->e->runner_ops->start(ea->run->e->runner, &spec, &ea->proc, err);

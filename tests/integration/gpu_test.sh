@@ -241,6 +241,14 @@ ends_by '"xid":31' 'exit code 3; XID 31 on GPU-a (caused by the program)'
 ends_by '"ecc_errors":2' '2 uncorrected ECC errors on GPU-a'
 has '"infra"' "$sluice" show last --json || { cat has.out; die "an ECC error is no failure of the machine"; }
 
+# a sandbox shows whole devices only: a slice in it is refused, not handed out unseen
+if "$sluice" runners --json | /usr/bin/python3 -c 'import json, sys; sys.exit(0 if any("available" == r["facts"].get("sandbox", {}).get("strict") for r in json.load(sys.stdin)["runners"]) else 1)'; then
+    machine >gpus.json
+    printf 'apiVersion: sluice/v1\nkind: Pipeline\nname: shut\nsteps:\n  in: { run: "true", sandbox: strict, resources: { cpu: 100m, gpu: { mig: 1g.10gb } } }\n' >shut.yml
+    "$sluice" run shut.yml >shut.out 2>&1 && die "a slice in a sandbox"
+    grep -q 'a MIG slice cannot be had in a strict sandbox' shut.out || { cat shut.out; die "the refusal does not say why"; }
+fi
+
 # ---- a dead engine --------------------------------------------------------------------------------------
 # the step goes on with its device; the next engine knows whose it is, and frees it at the end
 cat >keep.yml <<'YML'
