@@ -33,8 +33,11 @@ struct jsonl {
 /** A line within the window. False when its end was not read yet. */
 static bool line_at(const struct csv *w, size_t begin, struct json_line *ret)
 {
+    if (begin >= w->end) {
+        return false;
+    }
     const char *p = (const char *)w->window.ptr + begin;
-    const char *newline = begin < w->end ? memchr(p, '\n', w->end - begin) : NULL;
+    const char *newline = memchr(p, '\n', w->end - begin);
     if (newline == NULL) {
         return false;
     }

@@ -250,7 +250,91 @@ def by_duckdb(top):
         expect(path, base)
 
 
+def expect_lines(path, head, rows):
+    with open(f"{path}.expected", "w", encoding="utf-8") as f:
+        f.write("|".join(head) + "\n")
+        f.writelines("|".join(row) + "\n" for row in rows)
+
+
+def by_numpy(top, small=False):
+    n = 5 if small else 3000
+    r = np.random.default_rng(7)
+    kinds = {"b1": "bool", "f2": "float64", "f4": "float64", "f8": "float64", "u8": "decimal"}
+    arrays = {"b1": r.integers(0, 2, n).astype("b1")}
+    for order, size in itertools.product("<>", (1, 2, 4, 8)):
+        for letter in "iu":
+            info = np.iinfo(f"{letter}{size}")
+            arrays[f"{order}{letter}{size}"] = r.integers(info.min, info.max, n, dtype=f"{letter}{size}", endpoint=True).astype(f"{order}{letter}{size}")
+        if size > 1:
+            arrays[f"{order}f{size}"] = r.normal(size=n).astype(f"{order}f{size}")
+
+    def show(name, v):
+        kind = kinds.get(name[-2:], "int64")
+        return {"bool": lambda: "true" if v else "false", "float64": lambda: floating(float(v)),
+                "decimal": lambda: f"{v}e-0", "int64": lambda: str(v)}[kind]()
+
+    for i, (name, a) in enumerate(arrays.items()):
+        if small and name not in ("b1", ">i2", "<f2"):
+            continue
+        path = f"{top}/np{i}.npy"
+        np.save(path, a)
+        expect_lines(path, [f"column_1:{kinds.get(name[-2:], 'int64')}"], [[show(name, v)] for v in a])
+    grid = r.normal(size=(n, 3))
+    for name, a in (("c", grid), ("f", np.asfortranarray(grid))):
+        path = f"{top}/grid_{name}.npy"
+        np.save(path, a)
+        expect_lines(path, [f"column_{k}:float64" for k in (1, 2, 3)], [[floating(v) for v in row] for row in grid])
+    record = np.zeros(n, dtype=[("a", "<i4"), ("t", "U6"), ("raw", "S4"), ("d", "<M8[D]"), ("when", ">M8[ns]")])
+    for i in range(n):
+        record[i] = (i - 2, "ä%d" % i if i % 2 else "", b"x\0y" if i % 3 else b"", np.datetime64("NaT" if i == 1 else "1969-12-31"),
+                     np.datetime64(-1 - i, "ns"))
+    rows = [[str(i - 2), quoted("ä%d" % i if i % 2 else ""), quoted(b"x\0y" if i % 3 else b""), "-" if i == 1 else "-1d",
+             f"{(-1 - i) // 1000}us"] for i in range(n)]
+    head = ["a:int64", "t:string", "raw:string", "d:date", "when:timestamp"]
+    path = f"{top}/record.npy"
+    np.save(path, record)
+    expect_lines(path, head, rows)
+    for name, save in (("stored", np.savez), ("packed", np.savez_compressed)):
+        path = f"{top}/{name}.npz"
+        save(path, X=grid, y=arrays["<i8"], r=record)
+        expect_lines(path, ["X_1:float64", "X_2:float64", "X_3:float64", "y:int64"] + [f"r.{h}" for h in head],
+                     [[floating(v) for v in grid[i]] + [str(arrays["<i8"][i])] + rows[i] for i in range(n)])
+    path = f"{top}/around.select-y.npz"
+    np.savez(path, y=arrays["<i8"], other=np.arange(2), objects=np.array([None, {}], dtype=object))
+    expect_lines(path, ["y:int64"], [[str(v)] for v in arrays["<i8"]])
+    for name, word, save in (("lengths.npz", "select columns of one length", lambda p: np.savez(p, a=np.arange(2), b=np.arange(3))),
+                             ("objects.npy", "pickled", lambda p: np.save(p, np.array([None, 1], dtype=object))),
+                             ("cube.npy", "neither one dimension nor two", lambda p: np.save(p, np.zeros((2, 2, 2))))):
+        save(f"{top}/{name}")
+        with open(f"{top}/{name}.error", "w", encoding="utf-8") as f:
+            f.write(word)
+    if not small:
+        path = f"{top}/empty.npy"
+        np.save(path, np.zeros(0))
+        expect_lines(path, ["column_1:float64"], [])
+
+
+def by_text(top):
+    """CSV and JSON lines by pandas."""
+    f = frame().drop(columns=["z", "t"])
+    f["c"] = f["c"].astype(str)
+    table = pa.Table.from_pandas(f, preserve_index=False)
+    for name, options in (("comma", {}), ("tab", {"sep": "\t"}), ("quoted", {"quoting": 2}), ("crlf", {"lineterminator": "\r\n"})):
+        path = f"{top}/pandas-{name}.csv"
+        if name == "quoted":  # pandas puts quotes around nulls too; in quotes they are empty texts
+            f.assign(s=f["s"].fillna("none")).to_csv(path, index=False, **options)
+            expect(path, pa.Table.from_pandas(f.assign(s=f["s"].fillna("none")), preserve_index=False))
+            continue
+        f.to_csv(path, index=False, **options)
+        expect(path, table)
+    path = f"{top}/pandas.jsonl"
+    f.to_json(path, orient="records", lines=True)
+    exact = f.assign(f=[None if v != v else round(v, 10) for v in f["f"]])
+    expect(path, pa.Table.from_pandas(exact, preserve_index=False))
+
+
 def fixtures(top):
+    by_numpy(top, small=True)
     table = sample(24, "some", seed=5)
     for name, codec, version, style in (("v1_dictionary_snappy", "snappy", "1.0", "dictionary"), ("v1_plain_gzip", "gzip", "1.0", "plain"),
                                         ("v2_delta_zstd", "zstd", "2.0", "delta"), ("v2_split_lz4", "lz4", "2.0", "split"),
@@ -280,6 +364,8 @@ def main():
     by_pandas(top)
     by_fastparquet(top)
     by_duckdb(top)
+    by_numpy(top)
+    by_text(top)
 
 
 main()

@@ -24,6 +24,10 @@ static const struct {
     {"csv", "tests/fuzz/corpus/csv/mixed.csv"},
     {"csv", "tests/fuzz/corpus/csv/types.csv"},
     {"jsonl", "tests/fuzz/corpus/jsonl/mixed.jsonl"},
+    {"npy", "tests/golden/table/record.npy"},
+    {"npy", "tests/golden/table/grid_f.npy"},
+    {"npz", "tests/golden/table/stored.npz"},
+    {"npz", "tests/golden/table/packed.npz"},
 };
 
 static uint64_t next_random(uint64_t *state)
