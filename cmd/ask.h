@@ -13,6 +13,8 @@
 int sl_ask(struct sl_cmd *c, const char *op, json_t *args, json_t **ret) SL_MUST_CHECK;
 /** Passes an option on under its name; nothing when it was not given. */
 void sl_ask_option(const struct sl_cmd *c, json_t *args, const char *option);
+/** Columns of the terminal; 0 when the output is none, or does not tell. */
+size_t sl_cmd_columns(const struct sl_cmd *c);
 /** How long something took, or has taken until now; empty where no work was done. */
 void sl_duration_cell(struct sl_table *t, const json_t *o);
 /** Appends "about 3m, from 5 runs" of an estimate (runs.show, plan). */

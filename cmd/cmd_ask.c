@@ -3,8 +3,6 @@
 
 #include <math.h>
 #include <stdlib.h>
-#include <sys/ioctl.h>
-#include <unistd.h>
 
 #include "cmd/ask.h"
 #include "cmd/gantt.h"
@@ -130,11 +128,10 @@ static bool has_blocks(const struct sl_cmd *c)
 
 static int show_gantt(struct sl_cmd *c, const json_t *run)
 {
-    struct winsize size = {0};
     struct sl_buf out = SL_BUF_INIT((size_t)64 << 20);
-    bool told = c->tty && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0;
+    size_t columns = sl_cmd_columns(c);
     const struct sl_gantt_opts opts = {.now_ms = sl_now_ms(),
-                                       .width = told ? size.ws_col : 100,
+                                       .width = columns > 0 ? columns : 100,
                                        .blocks = has_blocks(c),
                                        .color = c->color};
     put_head(c, run, &out);

@@ -149,6 +149,7 @@ static int print_text(struct sl_cmd *c, const struct sl_loaded *l)
     json_auto_t *plan = NULL;
     struct sl_table t;
     sl_table_init(&t, heads);
+    t.fit = sl_cmd_columns(c);
     if (preview(c, l, put_step, &t, &plan) < 0) {
         return sl_cmd_fail(c);
     }

@@ -79,6 +79,10 @@ int sl_cmd_retry(struct sl_cmd *c)
         return sl_cmd_fail(c);
     }
     sl_json_set_str(submission, "override", reason);
+    if (sl_cmd_flag(c, "no-cache")) { /* not even what succeeded in the run that is repeated */
+        sl_json_set_bool(submission, "no_cache", true);
+        (void)json_object_del(submission, "retry_of");
+    }
     struct sl_follow f = {.submission = submission};
     return sl_follow(c, &f);
 }

@@ -2,9 +2,17 @@
 #include "core/base/base.h"
 
 #include <stdlib.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
 
 #include "cmd/ask.h"
 #include "core/base/time.h"
+
+size_t sl_cmd_columns(const struct sl_cmd *c)
+{
+    struct winsize size = {0};
+    return c->tty && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
+}
 
 void sl_ask_option(const struct sl_cmd *c, json_t *args, const char *option)
 {

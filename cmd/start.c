@@ -246,6 +246,10 @@ int sl_cmd_main(int argc, char **argv)
     if (sl_fault_init(&c.err) < 0) {
         return sl_cmd_fail(&c);
     }
+    char version[] = "version"; /* as an option, as every program has it */
+    if (argc >= 2 && sl_streq(argv[1], "--version")) {
+        argv[1] = version;
+    }
     int at = sl_opt_parse(argc, argv, 1, NULL, true, &parsed, &c.err);
     if (at < 0) {
         status = sl_cmd_fail(&c);

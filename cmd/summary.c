@@ -110,7 +110,15 @@ static void put_next_step(const char *verb, const char *run, const char *step, s
     sl_buf_putc(out, '\n');
 }
 
-static void put_next(const json_t *run, bool deployed, struct sl_buf *out)
+/** Whether there is something to show. */
+static bool has_metrics(struct sl_cmd *c, const char *run_id)
+{
+    json_auto_t *answer = NULL;
+    return sl_call(c, "runs.metrics", json_pack("{s:s}", "run", run_id), &answer) == 0 &&
+           json_array_size(json_object_get(answer, "series")) > 0;
+}
+
+static void put_next(struct sl_cmd *c, const json_t *run, bool deployed, struct sl_buf *out)
 {
     const char *name = sl_json_str(run, "name", "");
     const char *failed = first_in(run, "failed");
@@ -136,7 +144,7 @@ static void put_next(const json_t *run, bool deployed, struct sl_buf *out)
     if (failed == NULL && refused == NULL && !cancelled && ran != NULL) {
         put_next_step("why", name, ran, out);
     }
-    if (ran != NULL) {
+    if (ran != NULL && has_metrics(c, sl_json_str(run, "id", ""))) {
         sl_buf_puts(out, "  sluice metrics ");
         sl_buf_shell_quote(out, name);
         sl_buf_putc(out, '\n');
@@ -171,7 +179,7 @@ int sl_summary(struct sl_cmd *c, const char *run_id)
     }
     put_gates(c, run_id, &out);
     bool deployed = put_live(c, run_id, &out);
-    put_next(run, deployed, &out);
+    put_next(c, run, deployed, &out);
     (void)sl_cmd_print(&out);
     return status;
 }

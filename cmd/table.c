@@ -76,11 +76,39 @@ static void pad(struct sl_buf *out, size_t n)
     }
 }
 
+/** Takes columns from the widest texts until a line fits. */
+static void fit_widths(const struct sl_table *t, size_t *width)
+{
+    size_t total = 2 * ((size_t)t->n_columns - 1);
+    for (int i = 0; i < t->n_columns; i++) {
+        total += width[i];
+    }
+    while (t->fit > 0 && total > t->fit) {
+        int widest = -1;
+        for (int i = 0; i < t->n_columns; i++) {
+            bool may = !t->right[i] && width[i] > SL_TABLE_FIT_MIN;
+            widest = may && (widest < 0 || width[i] > width[widest]) ? i : widest;
+        }
+        if (widest < 0) {
+            return; /* it is too narrow for any table */
+        }
+        width[widest]--;
+        total--;
+    }
+}
+
 static void put_row(const struct sl_table *t, const size_t *width, char *const *cells,
                     struct sl_buf *out)
 {
     for (int i = 0; i < t->n_columns; i++) {
         size_t w = sl_utf8_width(cells[i], strlen(cells[i]));
+        if (w > width[i]) {
+            size_t n = sl_utf8_cut(cells[i], width[i]);
+            sl_buf_add(out, cells[i], n);
+            sl_buf_puts(out, "…");
+            pad(out, i + 1 < t->n_columns ? width[i] - sl_utf8_width(cells[i], n) - 1 + 2 : 0);
+            continue;
+        }
         size_t gap = width[i] - w;
         pad(out, t->right[i] ? gap : 0);
         sl_buf_puts(out, cells[i]);
@@ -107,6 +135,7 @@ void sl_table_print(struct sl_table *t, bool color, struct sl_buf *out)
         size_t w = sl_utf8_width(t->cells.items[i], strlen(t->cells.items[i]));
         width[i % n] = SL_MAX(width[i % n], w);
     }
+    fit_widths(t, width);
     sl_buf_puts(out, color ? "\033[2m" : "");
     put_row(t, width, heads, out);
     sl_buf_printf(out, "%s\n", SL_COLOR_END(color));

@@ -10,12 +10,14 @@
 #include "core/base/str.h"
 
 #define SL_TABLE_COLUMNS_MAX 16
+#define SL_TABLE_FIT_MIN     12  /* no column is cut further than that */
 #define SL_TABLE_CELL_MAX    200 /* columns shown of one cell; the rest is cut with "..." */
 
 struct sl_table {
     int n_columns;
     const char *head[SL_TABLE_COLUMNS_MAX];
     bool right[SL_TABLE_COLUMNS_MAX]; /* numbers */
+    size_t fit; /* columns that a line may take, 0 any: the widest texts are cut */
     SL_VEC(char *) cells;
 };
 

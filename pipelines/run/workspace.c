@@ -61,7 +61,7 @@ int sl_workspace_find(const char *explicit_path, const char *start_dir, char **r
     if (explicit_path != NULL && explicit_path[0] != '\0') {
         if (!is_dir(explicit_path)) {
             return sl_err_set(err, SL_ENOTFOUND,
-                              "SLUICE_DATA names '%s', which is no directory; "
+                              "no data directory '%s' (named by --data or SLUICE_DATA); "
                               "'sluice init' makes it",
                               explicit_path);
         }

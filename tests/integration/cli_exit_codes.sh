@@ -40,6 +40,10 @@ pipeline() { # NAME, then steps on standard input
 # 2: usage, from an empty directory
 expect 2 "$sluice"
 expect 0 "$sluice" --help
+expect 0 "$sluice" --version
+shows '^sluice [0-9]'
+expect 2 "$sluice" --data /nonexistent/here ls
+shows "no data directory '/nonexistent/here'"
 expect 2 "$sluice" rnu x.yml
 shows "did you mean 'run'"
 expect 2 "$sluice" data ad x y

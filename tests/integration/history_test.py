@@ -112,6 +112,20 @@ def test_diff():
     has(run("diff", "demo#1", "demo#9", code=2), "no run 'demo#9'")
 
 
+def test_next():
+    """What is offered next exists, and a repetition can leave everything that is known aside."""
+    text = run("run", "p.yml", "-p", "rate=0.875", code=1)
+    has(text, "sluice metrics 'demo#")
+    write("quiet.yml", "apiVersion: sluice/v1\nkind: Pipeline\nname: quiet\nsteps: { a: { run: 'true' } }\n")
+    check("metrics" not in run("run", "quiet.yml"), "no metrics are offered where there are none")
+    states = [s["state"] for s in json.loads(run("show", "quiet#1", "--json"))["steps"]]
+    run("retry", "quiet#1")
+    run("retry", "--no-cache", "quiet#1")
+    for number, want in ((2, ["cached"]), (3, states)):
+        got = [s["state"] for s in json.loads(run("show", f"quiet#{number}", "--json"))["steps"]]
+        check(got == want, f"quiet#{number}", got)
+
+
 def test_time():
     has(run("show", "--gantt", "demo#1"), "prep ", "|", "#", ". waited  # ran")
     has(run("plan", "p.yml", "-p", "rate=0.125"), "expected: about ", " runs")
@@ -284,6 +298,7 @@ def main():
         test_find()
         test_diff()
         test_time()
+        test_next()
         os.chdir("..")
         gc_history()
         test_gc()

@@ -115,3 +115,28 @@ SL_TEST(cmd_table, utf8_cut__wide_and_split__leaves_room_for_the_ellipsis)
     SL_CHECK_EQ_INT((int)sl_utf8_cut("日本語", 4), 3);
     SL_CHECK_EQ_INT((int)sl_utf8_cut("abc", 0), 0);
 }
+
+SL_TEST(cmd_table, print__that_must_fit__cuts_the_widest_texts)
+{
+    static const char *const columns[] = {"NAME", ">N", "WHY", NULL};
+    static const size_t fits[] = {0, 30, 33, 34, 5};
+    static const char *const wants[] = {
+        "NAME   N  WHY\nab    12  for what comes before it\n",
+        "NAME   N  WHY\nab    12  for what comes befo…\n",
+        "NAME   N  WHY\nab    12  for what comes before …\n",
+        "NAME   N  WHY\nab    12  for what comes before it\n",
+        "NAME   N  WHY\nab    12  for what co…\n",
+    };
+    for (size_t i = 0; i < SL_LEN(fits); i++) {
+        struct sl_table t;
+        struct sl_buf out = SL_BUF_INIT(10000);
+        sl_table_init(&t, columns);
+        t.fit = fits[i];
+        sl_table_cell(&t, "ab");
+        sl_table_cell(&t, "12");
+        sl_table_cell(&t, "for what comes before it");
+        sl_table_print(&t, false, &out);
+        SL_CHECK_EQ_STR(sl_buf_str(&out), wants[i]);
+        sl_buf_release(&out);
+    }
+}
