@@ -25,6 +25,7 @@
 #define SL_SPEC_FANOUT_MAX      10000 /* `max` of a matrix over an output */
 #define SL_SPEC_FANOUT_DEFAULT  100
 #define SL_SPEC_APPROVERS_MAX   100
+#define SL_SPEC_QUORUM_MAX      20
 #define SL_SPEC_SECRETS_MAX     60
 #define SL_SPEC_GPU_TYPES_MAX   16
 #define SL_SPEC_GPUS_MAX        1024 /* of one step */

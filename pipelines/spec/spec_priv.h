@@ -97,9 +97,9 @@ extern const struct object sl_spec_step_object, sl_spec_gate_object, sl_spec_hoo
 extern const struct shape sl_spec_text, sl_spec_bool, sl_spec_any, sl_spec_duration, sl_spec_size,
     sl_spec_template, sl_spec_expr, sl_spec_path, sl_spec_ident, sl_spec_name, sl_spec_argv,
     sl_spec_env, sl_spec_runtime, sl_spec_retry, sl_spec_resources, sl_spec_cache, sl_spec_steps,
-    sl_spec_priority, sl_spec_positive, sl_spec_sha256, sl_spec_secrets, sl_spec_sandbox,
-    sl_spec_approval, sl_spec_notify, sl_spec_hooks, sl_spec_subpipeline, sl_spec_output_ref,
-    sl_spec_approvers, sl_spec_include_path, sl_spec_api_version;
+    sl_spec_priority, sl_spec_positive, sl_spec_quorum, sl_spec_sha256, sl_spec_secrets,
+    sl_spec_sandbox, sl_spec_approval, sl_spec_notify, sl_spec_hooks, sl_spec_subpipeline,
+    sl_spec_output_ref, sl_spec_approvers, sl_spec_include_path, sl_spec_api_version;
 extern const char *const sl_spec_action_keys[]; /* NULL-terminated */
 
 /* ---- loading ---------------------------------------------------------------------------------- */

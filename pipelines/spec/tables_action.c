@@ -38,7 +38,7 @@ static const struct key approval_keys[] = {
     {"deny_requester", &sl_spec_bool, 0, "Whoever asked may not approve (default true)", NULL},
     {"from", &sl_spec_approvers, KEY_REQUIRED, "Who may approve, such as role:ml-leads", NULL},
     {"on_timeout", &on_timeout, 0, "What happens when nobody answers (default reject)", NULL},
-    {"quorum", &sl_spec_positive, 0, "Approvals needed (default 1)", NULL},
+    {"quorum", &sl_spec_quorum, 0, "Approvals needed (default 1)", NULL},
     {"target", &sl_spec_name, 0, "Target that it holds for (default those deployed to after it)",
      NULL},
     {"text", &sl_spec_text, 0, "Shown to the approver", NULL},

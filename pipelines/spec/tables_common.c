@@ -40,6 +40,11 @@ const struct shape sl_spec_priority = {
     .kind = SHAPE_INT, .what = "an integer", .has_bounds = true, .min = -1000, .max = 1000};
 const struct shape sl_spec_positive = {
     .kind = SHAPE_INT, .what = "an integer", .has_bounds = true, .min = 1, .max = 1000};
+const struct shape sl_spec_quorum = {.kind = SHAPE_INT,
+                                     .what = "an integer",
+                                     .has_bounds = true,
+                                     .min = 1,
+                                     .max = SL_SPEC_QUORUM_MAX};
 const struct shape sl_spec_sha256 = {
     .kind = SHAPE_TEXT, .what = "64 hexadecimal digits", .pattern = "^[0-9a-f]{64}$"};
 const struct shape sl_spec_argv = {.kind = SHAPE_LIST,

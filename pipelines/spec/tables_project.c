@@ -38,7 +38,7 @@ static const struct shape target_list = {.kind = SHAPE_LIST,
 static const struct key rule_keys[] = {
     {"deny_requester", &sl_spec_bool, 0, "Whoever asked may not approve (default true)", NULL},
     {"from", &sl_spec_approvers, KEY_REQUIRED, "Who may approve, such as role:ml-leads", NULL},
-    {"quorum", &sl_spec_positive, 0, "Approvals needed (default 1)", NULL},
+    {"quorum", &sl_spec_quorum, 0, "Approvals needed (default 1)", NULL},
     {"timeout", &sl_spec_duration, 0, "How long an approval may be waited for", NULL},
 };
 static const struct object rule_object = {

@@ -17,9 +17,9 @@
 #include "core/db/db.h"
 #include "pipelines/spec/spec.h"
 
-#define SL_APPROVAL_REASON_MAX  1000 /* bytes of a vote's reason */
-#define SL_APPROVAL_FROM_MAX    64   /* entries of `from` */
-#define SL_APPROVAL_QUORUM_MAX  20
+#define SL_APPROVAL_REASON_MAX  1000                  /* bytes of a vote's reason */
+#define SL_APPROVAL_FROM_MAX    SL_SPEC_APPROVERS_MAX /* entries of `from` */
+#define SL_APPROVAL_QUORUM_MAX  SL_SPEC_QUORUM_MAX
 #define SL_APPROVAL_TARGETS_MAX 100
 #define SL_APPROVAL_VOTES_MAX   1000 /* per request */
 #define SL_APPROVAL_LIST_MAX    1000 /* requests in one answer */

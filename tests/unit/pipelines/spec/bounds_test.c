@@ -158,6 +158,14 @@ SL_TEST(pipelines_spec_bounds, approvers__number)
                 "'from' of 'approval' of step 'a' has 101 entries; at most 100 are allowed");
 }
 
+SL_TEST(pipelines_spec_bounds, quorum__no_more_than_a_request_takes)
+{
+    SL_CHECK_EQ_INT(SL_SPEC_QUORUM_MAX, 20);
+    good(HEAD "steps: { a: { approval: { from: role:x, quorum: 20 } } }\n");
+    bad(HEAD "steps: { a: { approval: { from: role:x, quorum: 21 } } }\n",
+        "'quorum' of 'approval' of step 'a' must be from 1 to 20, found 21");
+}
+
 SL_TEST(pipelines_spec_bounds, gpus__number_and_types)
 {
     char *text = repeated(HEAD "steps: { a: { run: x, resources: { gpu: { type: [", "T#, ",
