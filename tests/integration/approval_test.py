@@ -153,6 +153,7 @@ def alone(root, me):
     q.expect(0, "numbers checked", "why", "last/approve")
     lineage = q.expect(0, "approved by", "lineage", "approval-api")
     check("approval of default/approval-demo@v1 for approval-api" in lineage, lineage)
+    check(re.search(r"approved by \[approved\] principal \w+ \(p_", lineage), lineage)  # a person, by name
     # the same again changes nothing, so nobody is asked
     q.expect(0, "unchanged", "run", "pipeline.yml")
     check(q.state("approve") == "unchanged" and q.state("deploy") == "unchanged", "asked again")

@@ -144,6 +144,23 @@ static int find_start(struct sl_api_ctx *ctx, const char *ref, struct found *f, 
                                  ref);
 }
 
+/** People are opaque ids in what is never changed; whoever asks sees names, as long as they are kept. */
+static int name_people(struct sl_db *db, struct sl_graph *g, struct sl_arena *a, struct sl_err *err)
+{
+    int rc = 0;
+    for (int i = 0; rc == 0 && i < g->n_nodes; i++) {
+        struct sl_graph_node *n = &g->nodes[i];
+        if (n->kind != SL_NODE_PRINCIPAL || n->name != NULL) {
+            continue;
+        }
+        _cleanup_(free)
+        char *name = NULL;
+        rc = sl_audit_principal_name(db, n->id, &name, err);
+        n->name = rc == 0 ? sl_arena_strdup(a, name) : NULL;
+    }
+    return rc;
+}
+
 struct walking {
     struct sl_api_ctx *ctx;
     const json_t *args;
@@ -172,6 +189,7 @@ static int walk(struct sl_db *db, void *arg, struct sl_err *err)
                                                                           : SL_LINEAGE_UP,
                                   .depth_max = (int)depth};
     rc = sl_lineage_walk(db, &how, w->a, &g, err);
+    rc = rc < 0 ? rc : name_people(db, &g, w->a, err);
     if (rc < 0) {
         return rc;
     }
