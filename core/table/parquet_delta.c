@@ -63,6 +63,25 @@ static bool hybrid_run(struct pq_hybrid *h)
     return h->left > 0;
 }
 
+/** `n` packed values of at most 32 bits. Where eight bytes can be loaded, one load is one value. */
+static void unpack(struct pq_hybrid *h, size_t n, uint32_t *out)
+{
+    const uint8_t *p = h->bits;
+    const uint64_t mask = ((uint64_t)1 << h->width) - 1;
+    uint64_t bit = h->bit;
+    uint64_t loadable = h->end - p >= 8 ? (uint64_t)(h->end - p - 8) * 8 : 0;
+    size_t i = 0;
+    for (; i < n && bit <= loadable; i++, bit += h->width) {
+        uint64_t word = 0;
+        memcpy(&word, p + bit / 8, 8);
+        out[i] = (uint32_t)(word >> (bit % 8) & mask);
+    }
+    for (; i < n; i++, bit += h->width) {
+        out[i] = (uint32_t)bits_at(p, h->end, bit, h->width);
+    }
+    h->bit = bit;
+}
+
 bool pq_hybrid_read(struct pq_hybrid *h, size_t n, uint32_t *out)
 {
     while (n > 0) {
@@ -73,9 +92,8 @@ bool pq_hybrid_read(struct pq_hybrid *h, size_t n, uint32_t *out)
         for (size_t i = 0; i < k && !h->packed; i++) {
             out[i] = h->value;
         }
-        for (size_t i = 0; i < k && h->packed; i++) {
-            out[i] = (uint32_t)bits_at(h->bits, h->end, h->bit, h->width);
-            h->bit += h->width;
+        if (h->packed) {
+            unpack(h, k, out);
         }
         h->left -= k;
         out += k;
