@@ -65,12 +65,12 @@ int eng_check_sandbox(struct eng_run *r, struct sl_err *err)
         }
         rc = sl_runner_can_isolate(r->e->runner, SL_ISOLATION_STRICT, &why);
         if (rc < 0) {
-            rc = sl_err_set(
-                err, why.code, "step '%.60s' must run in a strict sandbox (%s); %s", s->id,
-                s->runtime.kind == SL_RUNTIME_IMAGE      ? "it runs in an image"
-                : s->sandbox.level == SL_SANDBOX_NONE ? "the project's policy"
-                                                      : "it says so",
-                why.msg);
+            rc = sl_err_set(err, why.code, "step '%.60s' must run in a strict sandbox (%s); %s",
+                            s->id,
+                            s->runtime.kind == SL_RUNTIME_IMAGE   ? "it runs in an image"
+                            : s->sandbox.level == SL_SANDBOX_NONE ? "the project's policy"
+                                                                  : "it says so",
+                            why.msg);
         }
     }
     return rc;

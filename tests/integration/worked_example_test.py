@@ -40,7 +40,7 @@ steps:
     env: { EPOCHS: "${{ params.epochs }}", LR: "${{ params.lr }}", SEED: "${{ matrix.seed }}" }
     run: python train.py --epochs "$EPOCHS" --lr "$LR" --seed "$SEED"
     code: [train.py]
-    resources: { gpu: { count: 2, memory: 40GB.. }, cpu: 1, memory: 256MB, priority: 50 }
+    resources: { gpu: { count: 2, memory: 40GB.., mig: forbid }, cpu: 1, memory: 256MB, priority: 50 }
     checkpoint: ckpt/                  # kept across attempts; enables preemption
     outputs: { model: { model: churn, path: model/ } }
     retry: { max: 5, on: [infra, lost, preempted, oom] }
