@@ -8,8 +8,8 @@
 #include "pipelines/spec/spec_priv.h"
 
 #define MAPPING .kind = SHAPE_OBJECT, .what = "a mapping"
-/* of a path: neither empty nor ".." */
-#define COMPONENT "([^/.][^/]*|\\.([^/.][^/]*)?|\\.\\.[^/]+)"
+/* of a path: neither empty nor "." nor ".." */
+#define COMPONENT "([^/.][^/]*|\\.[^/.][^/]*|\\.\\.[^/]+)"
 #define IDENT     "^[A-Za-z_][A-Za-z0-9_-]{0,127}$"
 
 const char *const sl_spec_action_keys[] = {"run",      "command",  "gate",   "approval", "deploy",
@@ -224,11 +224,12 @@ static const struct shape needs = {.kind = SHAPE_TEXT,
 static const char *const effects_words[] = {"none", "external", NULL};
 static const struct shape effects = {.kind = SHAPE_TEXT, .what = "a word", .words = effects_words};
 static const struct shape checkpoint_path = {.kind = SHAPE_TEXT,
-                                             .what = "true or a relative path without '..'",
+                                             .what = "true or a relative path without '.' and '..'",
                                              .pattern = "^" COMPONENT "(/" COMPONENT ")*/?$",
                                              .max_items = 1024};
-static const struct shape checkpoint = {
-    .kind = SHAPE_BOOL, .what = "true or a relative path without '..'", .other = &checkpoint_path};
+static const struct shape checkpoint = {.kind = SHAPE_BOOL,
+                                        .what = "true or a relative path without '.' and '..'",
+                                        .other = &checkpoint_path};
 
 static const struct key step_keys[] = {
     {"approval", &sl_spec_approval, KEY_CHOICE, "Wait for people", NULL},

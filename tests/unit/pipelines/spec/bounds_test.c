@@ -166,6 +166,22 @@ SL_TEST(pipelines_spec_bounds, quorum__no_more_than_a_request_takes)
         "'quorum' of 'approval' of step 'a' must be from 1 to 20, found 21");
 }
 
+SL_TEST(pipelines_spec_bounds, checkpoint__is_a_folder_below_the_work_directory)
+{
+    static const char *const paths[] = {".",     "./",    "./ck", "ck/./x",
+                                        "ck/..", "../ck", "/ck",  "a//b"};
+    for (size_t i = 0; i < SL_LEN(paths); i++) {
+        char *text = sl_asprintf(HEAD "steps: { a: { run: x, checkpoint: %s } }\n", paths[i]);
+        char *message = sl_asprintf("'checkpoint' of step 'a' must be true or a relative path "
+                                    "without '.' and '..', found string '%s'",
+                                    paths[i]);
+        bad(text, message);
+        free(message);
+        free(text);
+    }
+    good(HEAD "steps: { a: { run: x, checkpoint: .ck/..x/a.b/ } }\n");
+}
+
 SL_TEST(pipelines_spec_bounds, gpus__number_and_types)
 {
     char *text = repeated(HEAD "steps: { a: { run: x, resources: { gpu: { type: [", "T#, ",
