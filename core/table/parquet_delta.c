@@ -69,9 +69,9 @@ static void unpack(struct pq_hybrid *h, size_t n, uint32_t *out)
     const uint8_t *p = h->bits;
     const uint64_t mask = ((uint64_t)1 << h->width) - 1;
     uint64_t bit = h->bit;
-    uint64_t loadable = h->end - p >= 8 ? (uint64_t)(h->end - p - 8) * 8 : 0;
+    uint64_t loadable = h->end - p >= 8 ? (uint64_t)(h->end - p - 7) * 8 : 0;
     size_t i = 0;
-    for (; i < n && bit <= loadable; i++, bit += h->width) {
+    for (; i < n && bit < loadable; i++, bit += h->width) {
         uint64_t word = 0;
         memcpy(&word, p + bit / 8, 8);
         out[i] = (uint32_t)(word >> (bit % 8) & mask);
