@@ -33,6 +33,22 @@ void sl_put_estimate(const json_t *estimate, struct sl_buf *out)
     }
 }
 
+/** What its steps ran in; of the host, that nobody can make it again. */
+static void put_runtimes(const json_t *facts, struct sl_buf *out)
+{
+    const char *step = NULL;
+    json_t *env = NULL;
+    json_object_foreach (json_object_get(facts, "runtimes"), step, env) {
+        _cleanup_(free)
+        char *text =
+            sl_asprintf("%s  %.12s", step + strlen("env:"), sl_json_str(env, "digest", ""));
+        put_fact(out, "runs in", text);
+    }
+    if (sl_json_i64(facts, "host_steps", 0) > 0) {
+        put_fact(out, "runs in", "the host as it is: not reproducible");
+    }
+}
+
 /** Whether nothing of a running run goes on before people have said their word. */
 static bool only_awaits(const json_t *run)
 {
@@ -77,6 +93,7 @@ static void put_head(struct sl_cmd *c, const json_t *run, struct sl_buf *out)
     } else {
         sl_buf_printf(out, "%-9s %.19s\n", "code", sl_json_str(code, "digest", ""));
     }
+    put_runtimes(json_object_get(run, "facts"), out);
     json_object_foreach (json_object_get(run, "params"), name, p) {
         _cleanup_(free)
         char *value = sl_json_canonical(json_object_get(p, "value"));
