@@ -8,6 +8,10 @@
 #include "cmd/gantt.h"
 #include "cmd/table.h"
 #include "core/base/time.h"
+#include "pipelines/run/machines.h"
+
+#define SHOW_EACH_MAX  200 /* instances of one step that are shown one by one */
+#define SHOW_NAMED_MAX 50  /* failed ones that are named beside the counts of more */
 
 /* ---- show ----------------------------------------------------------------------------------------- */
 
@@ -157,6 +161,78 @@ static int show_gantt(struct sl_cmd *c, const json_t *run)
     return sl_cmd_print(&out);
 }
 
+static void put_step(struct sl_table *t, const json_t *s)
+{
+    sl_table_cell(t, sl_json_str(s, "key", ""));
+    sl_table_cell(t, sl_json_str(s, "state", ""));
+    if (sl_json_i64(s, "attempts", 0) > 0) {
+        sl_table_cellf(t, "%lld", (long long)sl_json_i64(s, "attempts", 0));
+    } else {
+        sl_table_cell(t, "");
+    }
+    sl_duration_cell(t, s);
+    outputs_cell(t, s);
+    reason_cell(t, s);
+}
+
+/** Index behind the last instance of the step that begins at `first`. */
+static size_t end_of_group(const json_t *steps, size_t first)
+{
+    const char *id = sl_json_str(json_array_get(steps, first), "step", "");
+    size_t end = first + 1;
+    while (end < json_array_size(steps) &&
+           sl_streq(sl_json_str(json_array_get(steps, end), "step", "-"), id)) {
+        end++;
+    }
+    return end;
+}
+
+/** "1000 instances: 12 running, 340 succeeded, 648 pending", and those that failed by name. */
+static void put_group(struct sl_table *t, const json_t *steps, size_t first, size_t end)
+{
+    size_t counts[SL_STEP_STATES] = {0};
+    size_t named = 0;
+    _cleanup_(buf)
+    struct sl_buf text = SL_BUF_INIT(4096);
+    for (size_t i = first; i < end; i++) {
+        const json_t *s = json_array_get(steps, i);
+        int state = sl_sm_parse(&sl_step_machine, sl_json_str(s, "state", ""));
+        counts[SL_MAX(state, 0)]++;
+        if ((state == SL_STEP_FAILED || state == SL_STEP_NEEDS_DECISION) &&
+            named++ < SHOW_NAMED_MAX) {
+            put_step(t, s);
+        }
+    }
+    for (int i = 0; i < SL_STEP_STATES; i++) {
+        if (counts[i] > 0) {
+            sl_buf_printf(&text, "%s%zu %s", text.len > 0 ? ", " : "", counts[i],
+                          sl_sm_name(&sl_step_machine, i));
+        }
+    }
+    sl_table_cell(t, sl_json_str(json_array_get(steps, first), "step", ""));
+    sl_table_cellf(t, "x%zu", end - first);
+    sl_table_cell(t, "");
+    sl_table_cell(t, "");
+    sl_table_cell(t, "");
+    sl_table_cell(t, sl_buf_str(&text));
+}
+
+static void put_steps(const json_t *run, struct sl_table *t)
+{
+    const json_t *steps = json_object_get(run, "steps");
+    size_t end = 0;
+    for (size_t i = 0; i < json_array_size(steps); i = end) {
+        end = end_of_group(steps, i);
+        if (end - i > SHOW_EACH_MAX) {
+            put_group(t, steps, i, end);
+            continue;
+        }
+        for (; i < end; i++) {
+            put_step(t, json_array_get(steps, i));
+        }
+    }
+}
+
 int sl_cmd_show(struct sl_cmd *c)
 {
     static const char *const heads[] = {"STEP",    "STATE",  ">ATTEMPT", ">TIME",
@@ -173,24 +249,11 @@ int sl_cmd_show(struct sl_cmd *c)
     if (sl_cmd_flag(c, "gantt")) {
         return show_gantt(c, run);
     }
-    size_t i = 0;
-    json_t *s = NULL;
     put_head(c, run, &out);
     sl_buf_putc(&out, '\n');
     sl_table_init(&t, heads);
-    json_array_foreach (json_object_get(run, "steps"), i, s) {
-        const char *state = sl_json_str(s, "state", "");
-        sl_table_cell(&t, sl_json_str(s, "key", ""));
-        sl_table_cell(&t, state);
-        if (sl_json_i64(s, "attempts", 0) > 0) {
-            sl_table_cellf(&t, "%lld", (long long)sl_json_i64(s, "attempts", 0));
-        } else {
-            sl_table_cell(&t, "");
-        }
-        sl_duration_cell(&t, s);
-        outputs_cell(&t, s);
-        reason_cell(&t, s);
-    }
+    t.fit = sl_cmd_columns(c);
+    put_steps(run, &t);
     sl_table_print(&t, c->color, &out);
     return sl_cmd_print(&out);
 }

@@ -3,6 +3,7 @@
 
 #include "cmd/follow.h"
 
+#include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <time.h>
@@ -14,6 +15,7 @@
 #include "pipelines/run/query.h"
 #include "web/api/api.h"
 
+#define LARGE_RUN    10000 /* steps */
 #define TICK_MS      200
 #define BUSY_TRIES   100
 #define BUSY_WAIT_MS 50
@@ -175,7 +177,11 @@ static void begin_progress(struct host *h)
         sl_api_call_local(h->c->data_path, sl_api_find("runs.show"), args, &run, &h->c->err) == 0) {
         sl_progress_begin(h->progress, run);
         h->ended = sl_json_bool(run, "final", false);
+        bool large = json_array_size(json_object_get(run, "steps")) >= LARGE_RUN;
         json_decref(run);
+        if (large) { /* what planning and that answer took is not needed again while it runs */
+            (void)malloc_trim(0);
+        }
     }
 }
 

@@ -112,6 +112,26 @@ def test_diff():
     has(run("diff", "demo#1", "demo#9", code=2), "no run 'demo#9'")
 
 
+def test_large():
+    """Of many instances 'show' gives numbers, and names those that failed."""
+    for n in (200, 201):
+        write("large.yml", f"""apiVersion: sluice/v1
+kind: Pipeline
+name: large
+steps:
+  each:
+    matrix: {{ n: {list(range(n))}, fail_fast: false }}
+    cache: off
+    env: {{ N: "${{{{ matrix.n }}}}" }}
+    run: test "$N" != 77
+""")
+        run("run", "large.yml", code=1)
+        text = run("show", "large")
+        has(text, "each[n=77]", "exit code 1")
+        check(("each[n=5]" in text) == (n == 200), f"{n} instances", text)
+        check(("200 succeeded" in text) == (n == 201), f"{n} instances", text)
+
+
 def test_next():
     """What is offered next exists, and a repetition can leave everything that is known aside."""
     text = run("run", "p.yml", "-p", "rate=0.875", code=1)
@@ -299,6 +319,7 @@ def main():
         test_diff()
         test_time()
         test_next()
+        test_large()
         os.chdir("..")
         gc_history()
         test_gc()
