@@ -34,7 +34,7 @@ int csv_fill(struct sl_table *t, struct csv *c, struct sl_err *err)
         return 0;
     }
     if (kept >= SL_TABLE_ROW_BYTES_MAX) {
-        return sl_err_set(err, SL_ELIMIT, "a row is longer than 16 MiB");
+        return sl_err_set(err, SL_ELIMIT, "%s: a row is longer than 16 MiB", t->source.name);
     }
     size_t room = SL_MAX((size_t)CSV_WINDOW_BYTES, c->window.cap - SL_MIN(c->window.cap, CSV_PAD));
     room = kept > room / 2 ? SL_MIN(kept * 2, (size_t)SL_TABLE_ROW_BYTES_MAX) : room;

@@ -56,7 +56,7 @@ enum sl_table_type {
     SL_TABLE_DATE,      /* days since 1970-01-01 */
     SL_TABLE_TIMESTAMP, /* microseconds since 1970, UTC when it had a zone, else as written */
     SL_TABLE_DECIMAL,   /* unscaled 128-bit integer; the column has the scale */
-    SL_TABLE_STRING,    /* bytes; UTF-8 unless the field says binary */
+    SL_TABLE_STRING,    /* bytes; text formats see to it that they are UTF-8 */
 };
 #define SL_TABLE_TYPE_N 7
 /** "int64"; never NULL. */
@@ -119,7 +119,7 @@ enum sl_table_on_bad {
     SL_TABLE_BAD_QUARANTINE, /* likewise, and handed to the callback */
 };
 
-/** A row that does not fit. Pointers live until the call they came from returns; of samples, as long
+/** A row of a text format that does not fit; damage in other formats is an error of the whole. Pointers live until the call they came from returns; of samples, as long
  * as the table. */
 struct sl_table_bad {
     uint64_t row;       /* from 0, header not counted */

@@ -118,3 +118,18 @@ SL_TEST(core_table_jsonl, depth__at_and_past_the_limit__read_and_refused)
         sl_buf_release(&b);
     }
 }
+
+SL_TEST(core_table_jsonl, line__past_the_row_limit__refused)
+{
+    struct sl_buf b = SL_BUF_INIT(64u << 20);
+    struct rig r;
+    sl_buf_puts(&b, "{\"a\":1}\n{\"a\":");
+    while (b.len < SL_TABLE_ROW_BYTES_MAX + 64) {
+        sl_buf_puts(&b, "                                                                ");
+    }
+    sl_buf_puts(&b, "2}\n");
+    SL_CHECK_ERR(rig_bytes(&r, "a.jsonl", b.ptr, b.len, NULL), SL_ELIMIT, r.err,
+                 "a.jsonl: a row is longer than 16 MiB");
+    rig_release(&r);
+    sl_buf_release(&b);
+}
