@@ -8,7 +8,7 @@
 #include "cmd/gantt.h"
 #include "cmd/table.h"
 #include "core/base/time.h"
-#include "pipelines/run/machines.h"
+#include "pipelines/core/machines.h"
 
 #define SHOW_EACH_MAX  200 /* instances of one step that are shown one by one */
 #define SHOW_NAMED_MAX 50  /* failed ones that are named beside the counts of more */

@@ -10,8 +10,8 @@
 #include "cmd/load.h"
 #include "core/base/fault.h"
 #include "core/base/fs.h"
+#include "pipelines/core/machines.h"
 #include "pipelines/deploy/deploy.h"
-#include "pipelines/run/machines.h"
 #include "pipelines/spec/spec.h"
 
 #ifndef SLUICE_VERSION

@@ -9,7 +9,7 @@
 
 #include "cmd/table.h"
 #include "core/base/time.h"
-#include "pipelines/run/machines.h"
+#include "pipelines/core/machines.h"
 
 /** A written step with its instances. */
 struct group {

@@ -7,7 +7,7 @@
 #define SL_RUN_ADMIT_STORE_H
 
 #include "core/db/db.h"
-#include "pipelines/run/admit.h"
+#include "pipelines/core/admit.h"
 
 /** A submission that wants to join its group. */
 struct sl_admit_ask {

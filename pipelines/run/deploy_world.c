@@ -4,9 +4,9 @@
 #include <stdio.h>
 
 #include "pipelines/deploy/deploy.h"
-#include "pipelines/run/engine.h"
 #include "pipelines/run/project.h"
 #include "pipelines/run/vote.h"
+#include "pipelines/run/workspace.h"
 
 static int world_write(void *data, sl_promote_tx_fn fn, void *arg, struct sl_err *err)
 {

@@ -7,7 +7,7 @@
 #include <uthash.h>
 
 #include "core/base/mem.h"
-#include "pipelines/run/machines.h"
+#include "pipelines/core/machines.h"
 
 struct known {
     UT_hash_handle hh;

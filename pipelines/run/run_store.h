@@ -9,7 +9,7 @@
 
 #include "core/base/time.h"
 #include "core/db/db.h"
-#include "pipelines/run/core.h"
+#include "pipelines/core/core.h"
 
 #define SL_RUN_PARAM_INDEX_MAX 1000 /* characters of a parameter's JSON that runs can be found by */
 

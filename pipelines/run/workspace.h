@@ -116,4 +116,8 @@ const char *sl_entity_name(enum sl_entity entity); /* "dataset", "model", "artif
 /** Lineage node kind of a version. */
 int sl_entity_node(enum sl_entity entity);
 
+/** A deploy world (transactions, aliases, materialising) over a workspace; for engine and commands alike. */
+struct sl_deploy_world;
+void sl_workspace_deploy_world(struct sl_workspace *ws, struct sl_deploy_world *ret);
+
 #endif

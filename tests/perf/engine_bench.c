@@ -14,7 +14,7 @@
 #include <sys/resource.h>
 
 #include "core/base/time.h"
-#include "pipelines/run/engine.h"
+#include "pipelines/engine/engine.h"
 #include "pipelines/run/submission.h"
 
 struct bench {

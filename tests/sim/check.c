@@ -3,7 +3,7 @@
 
 #include "tests/sim/sim.h"
 
-#include "pipelines/run/core.h"
+#include "pipelines/core/core.h"
 
 struct load {
     int cpu, slots, group, run;

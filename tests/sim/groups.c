@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-#include "pipelines/run/core.h"
+#include "pipelines/core/core.h"
 
 bool sim_before(const struct sim_run *a, const struct sim_run *b)
 {

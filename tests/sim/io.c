@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "pipelines/run/core.h"
+#include "pipelines/core/core.h"
 
 static uint32_t run_of(const struct sl_core_run *r)
 {

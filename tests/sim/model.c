@@ -4,7 +4,7 @@
 
 #include "tests/sim/sim.h"
 
-#include "pipelines/run/core.h"
+#include "pipelines/core/core.h"
 
 static uint32_t below(uint64_t hash, uint32_t n)
 {

@@ -4,7 +4,7 @@
 
 #include "tests/sim/sim.h"
 
-#include "pipelines/run/core.h"
+#include "pipelines/core/core.h"
 
 static const struct sim_group *group_of(const struct sim *w, uint32_t step)
 {

@@ -10,7 +10,7 @@
 
 #include "core/base/hash.h"
 #include "core/base/mem.h"
-#include "pipelines/run/core.h"
+#include "pipelines/core/core.h"
 
 #define SIM_RUNS_MAX   4
 #define SIM_GROUPS_MAX 24

@@ -4,7 +4,7 @@
 
 #include "tests/sim/sim.h"
 
-#include "pipelines/run/core.h"
+#include "pipelines/core/core.h"
 
 static struct sim_run *run_of(const struct sl_jentry *e)
 {

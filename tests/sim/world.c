@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "pipelines/run/core.h"
+#include "pipelines/core/core.h"
 
 #define CRASHES_MAX 12
 

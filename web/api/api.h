@@ -8,7 +8,7 @@
 #define SL_API_H
 
 #include "core/http/server.h"
-#include "pipelines/run/engine.h"
+#include "pipelines/engine/engine.h"
 
 #define SL_API_PREFIX      "/api/v1"
 #define SL_API_BODY_MAX    ((size_t)64 << 20) /* of a submission; others take far less */
