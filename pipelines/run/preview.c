@@ -175,7 +175,7 @@ static enum decision decide_env(struct preview *p, uint32_t step, json_t *o)
     struct sl_digest key;
     struct sl_cache_hit hit;
     char hex[SL_DIGEST_HEX + 1];
-    json_auto_t *record = sl_run_env_key(env, &key);
+    json_decref(sl_run_env_key(env, &key)); /* its key is what is asked for */
     sl_json_set_str(o, "cache_key", sl_digest_hex(&key, hex));
     sl_json_set_str(o, "environment", sl_digest_hex(&env->digest, hex));
     bool built = p->w->db != NULL && sl_cache_get(p->w->db, &key, &hit, NULL) == 0;
