@@ -380,7 +380,11 @@ static void read_line(struct reader *r, struct sl_buf *joined)
     } else if (joined->len > 0) {
         cut_comment(joined->ptr);
         const char *at = skip(joined->ptr);
-        if (*at == '-') {
+        const char *variable = strstr(at, "${");
+        if (variable != NULL) {
+            problem(r, 1, NULL, "pip would put a variable of the engine's user here: '%.60s'",
+                    variable);
+        } else if (*at == '-') {
             read_option(r, at);
         } else if (*at != '\0' && !r->refused) {
             read_requirement(r, at);

@@ -174,6 +174,21 @@ SL_TEST(env_lock, read__lines_that_only_pip_would_see__are_refused)
     }
 }
 
+/* pip expands ${NAME} in requirement files: a lock could send an index's credentials to an address of its choice. */
+SL_TEST(env_lock, read__variable__is_refused)
+{
+    static const char *const lines[] = {
+        "--find-links https://example.org/${PIP_INDEX_URL}",
+        "b @ https://example.org/${TOKEN} --hash=sha256:" A,
+        "-i ${PIP_INDEX_URL}",
+    };
+    for (size_t i = 0; i < SL_LEN(lines); i++) {
+        char *text = sl_asprintf("a==1 --hash=sha256:" A "\n%s\n", lines[i]);
+        refused(text, 2, "a variable of the engine's user");
+        free(text);
+    }
+}
+
 SL_TEST(env_lock, read__second_option_in_a_line__is_refused)
 {
     static const char *const lines[] = {
