@@ -40,21 +40,34 @@ const struct sl_digest *eng_run_runtime(const struct eng_run *r, uint32_t step)
 
 /* ---- a run's environments ------------------------------------------------------------------------- */
 
-/** What the project in force demands: nothing may run in what nobody can make again. */
-static int check_policy(const struct eng_run *r, struct sl_err *err)
+/** What the project in force demands of environments. */
+struct demands {
+    bool reproducible, wheels_only;
+};
+
+static int read_demands(struct sl_engine *e, struct demands *ret, struct sl_err *err)
 {
     const struct sl_project *project = NULL;
     struct sl_arena arena;
-    struct sl_db *db = eng_reader_get(r->e, err);
+    struct sl_db *db = eng_reader_get(e, err);
     if (db == NULL) {
         return -err->code;
     }
     sl_arena_init(&arena, 0);
     int rc = sl_project_current(db, &arena, &project, NULL, err);
-    bool wanted = rc == 0 && project->policies.reproducible;
+    if (rc == 0) {
+        ret->reproducible = project->policies.reproducible;
+        ret->wheels_only = project->policies.sandbox.level == SL_SANDBOX_STRICT;
+    }
     sl_arena_release(&arena);
-    eng_reader_put(r->e, db);
-    for (size_t i = 0; wanted && i < r->spec->n_steps; i++) {
+    eng_reader_put(e, db);
+    return rc;
+}
+
+/** Nothing may run in what nobody can make again. */
+static int check_reproducible(const struct eng_run *r, struct sl_err *err)
+{
+    for (size_t i = 0; i < r->spec->n_steps; i++) {
         const struct sl_step *s = &r->spec->steps[i];
         bool process = s->action == SL_ACT_RUN || s->action == SL_ACT_COMMAND;
         if (process && s->builds == NULL && s->runtime.kind == SL_RUNTIME_HOST) {
@@ -64,15 +77,47 @@ static int check_policy(const struct eng_run *r, struct sl_err *err)
                               s->id);
         }
     }
-    return rc;
+    return 0;
+}
+
+static bool only_wheels(const char *record)
+{
+    bool found = false;
+    json_auto_t *env = sl_json_parse("environment", record, strlen(record), NULL);
+    json_t *options = json_object_get(env, "options");
+    size_t i = 0;
+    json_t *option = NULL;
+    json_array_foreach (options, i, option) {
+        found = found || sl_streq(json_string_value(option), "--only-binary :all:") ||
+                sl_streq(json_string_value(option), "--only-binary=:all:");
+    }
+    return found || !sl_streq(sl_json_str(env, "kind", ""), "venv");
+}
+
+/** A source distribution runs code of its own while it is built, and that is done outside the sandbox. */
+static int check_only_wheels(const struct eng_run *r, struct sl_err *err)
+{
+    for (size_t i = 0; i < r->spec->n_steps; i++) {
+        if (r->envs[i].record != NULL && !only_wheels(r->envs[i].record)) {
+            return sl_err_set(
+                err, SL_EREFUSED,
+                "%.100s: the project's policy 'sandbox: strict' takes wheels only; put "
+                "the line '--only-binary :all:' into the lock",
+                r->spec->steps[i].id);
+        }
+    }
+    return 0;
 }
 
 int eng_envs_resolve(struct eng_run *r, struct sl_err *err)
 {
     struct sl_engine *e = r->e;
     const struct sl_run_envs_world w = {.blobs = e->ws->blobs, .data = e->ws->path};
-    int rc = check_policy(r, err);
+    struct demands demands = {false, false};
+    int rc = read_demands(e, &demands, err);
+    rc = rc == 0 && demands.reproducible ? check_reproducible(r, err) : rc;
     rc = rc < 0 ? rc : sl_run_envs_resolve(r->spec, &r->code, &w, &r->arena, &r->envs, err);
+    rc = rc == 0 && demands.wheels_only ? check_only_wheels(r, err) : rc;
     rc = rc < 0 ? rc : sl_run_envs_store(r->spec, r->envs, e->ws->blobs, err);
     if (rc == 0 && !sl_blob_has(e->ws->blobs, &e->runtime_digest)) { /* of the host: for 'why' */
         struct sl_digest stored;

@@ -355,6 +355,18 @@ def policy_wants_reproducible_steps(place):
     place.sluice("run", "pipeline.yml")
 
 
+def sandbox_policy_wants_wheels(place):
+    """A source distribution runs its own code while it is built, outside the sandbox."""
+    place.write("project.yml", "apiVersion: sluice/v1\nkind: Project\nname: strict\npolicies: { sandbox: strict }\n")
+    place.sluice("project", "apply", "project.yml")
+    out = place.sluice("run", "pipeline.yml", want=3)
+    assert "takes wheels only; put the line '--only-binary :all:'" in out or "must run in a strict sandbox" in out, out
+    with open(f"{place.repo}/requirements.lock", "a", encoding="ascii") as lock:
+        lock.write("--only-binary :all:\n")
+    if shutil.which("bwrap"):
+        place.sluice("run", "pipeline.yml")
+
+
 def example_of_the_page_runs(place):
     """The pipeline of docs/environments.md, under a lock without packages."""
     page = os.path.join(os.path.dirname(__file__), "../../docs/environments.md")
@@ -387,6 +399,7 @@ def main():
     source_is_built_once(place)
     place.lock(["tiny==7.0:helper", "helper==2.0"])
     policy_wants_reproducible_steps(place)
+    sandbox_policy_wants_wheels(place)
     print(f"environments: {len(POINTS)} kill points, {len(place.envs())} environments, all fine")
     subprocess.run(["chmod", "-R", "u+w", place.top], check=True)
     shutil.rmtree(place.top)
