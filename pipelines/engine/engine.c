@@ -260,6 +260,7 @@ void sl_engine_close(struct sl_engine *e)
     sl_lane_close(e->prep_lane, true);
     sl_lane_close(e->tidy_lane, true);
     sl_lane_close(e->read_lane, false);
+    eng_decide_close(e);
     eng_notify_close(e);
     if (e->ws != NULL) { /* what was journaled by then is answered before the runs go */
         sl_db_writer_stop(e->ws->writer);

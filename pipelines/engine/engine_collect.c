@@ -353,24 +353,6 @@ static int take_metrics(struct eng_attempt *ea, const struct eng_bound *b, int d
 
 /* ---- collecting ----------------------------------------------------------------------------------- */
 
-static int bound_of(struct eng_attempt *ea, const struct eng_bound **ret, struct sl_err *err)
-{
-    struct eng_run *r = ea->run;
-    if (r->bound[ea->a->step] == NULL) { /* adopted: it was bound by another engine */
-        struct sl_db *db = eng_reader_get(r->e, err);
-        int rc =
-            db == NULL ? -err->code : eng_bind(r, ea->a->step, db, &r->bound[ea->a->step], err);
-        if (db != NULL) {
-            eng_reader_put(r->e, db);
-        }
-        if (rc < 0) {
-            return rc;
-        }
-    }
-    *ret = r->bound[ea->a->step];
-    return 0;
-}
-
 static void fail_outcome(struct sl_outcome *o, int rc, const struct sl_err *err)
 {
     o->ok = false;
@@ -388,7 +370,7 @@ static void collect_fn(struct sl_work *work)
     struct sl_err err = SL_ERR_INIT;
     _cleanup_(close)
     int fd = sl_opendir_at(AT_FDCWD, ea->dir, &err);
-    int rc = fd < 0 ? fd : bound_of(ea, &b, &err);
+    int rc = fd < 0 ? fd : eng_bound_of(ea, &b, &err);
     rc = rc < 0 ? rc : eng_leak_check(ea, fd, &err);
     if (rc == -SL_EREFUSED && !o->ok) {
         char before[sizeof(o->reason)];

@@ -308,6 +308,35 @@ static bool decided_by_people(struct deciding *x, struct sl_db *db)
     return true;
 }
 
+int eng_bound_of(struct eng_attempt *ea, const struct eng_bound **ret, struct sl_err *err)
+{
+    struct eng_run *r = ea->run;
+    struct eng_bound **bound = &r->bound[ea->a->step];
+    if (*bound == NULL) {
+        struct sl_db *db = eng_reader_get(r->e, err);
+        int rc = db == NULL ? -err->code : eng_bind(r, ea->a->step, db, bound, err);
+        if (db != NULL) {
+            eng_reader_put(r->e, db);
+        }
+        if (rc < 0) {
+            return rc;
+        }
+    }
+    *ret = *bound;
+    return 0;
+}
+
+/** A large run decides all its steps long before it starts them: what they bind is not kept, but bound again then
+ * (and never, when they are served from the cache). */
+static bool bind_again(const struct deciding *x)
+{
+    const struct sl_plan *plan = x->run->core.plan;
+    enum sl_action action = plan->steps[x->step].spec->action;
+    return plan->n_steps > ENG_BOUND_KEPT &&
+           (x->d.kind == SL_DECIDE_RUN || x->d.kind == SL_DECIDE_CACHED) &&
+           (action == SL_ACT_RUN || action == SL_ACT_COMMAND);
+}
+
 static void decide_with(struct deciding *x, struct sl_db *db)
 {
     const struct sl_plan_step *p = &x->run->core.plan->steps[x->step];
@@ -381,17 +410,25 @@ static void copy_outputs(struct deciding *x)
     x->d.outputs = kept;
 }
 
+static void feed(struct sl_engine *e);
+
 static void decide_done(struct sl_work *work)
 {
     struct deciding *x = SL_CONTAINER_OF(work, struct deciding, work);
     struct sl_engine *e = x->run->e;
+    e->n_deciding--;
     if (e->closing) {
         eng_bound_free(x->bound);
         free(x->d.key_record);
     } else {
+        if (bind_again(x)) {
+            eng_bound_free(x->bound);
+            x->bound = NULL;
+        }
         eng_bound_free(x->run->bound[x->step]);
         x->run->bound[x->step] = x->bound;
         copy_outputs(x);
+        feed(e);
         sl_core_decided(&x->run->core, x->step, &x->d);
         sl_core_pump(e->core);
     }
@@ -399,16 +436,55 @@ static void decide_done(struct sl_work *work)
     free(x);
 }
 
-void eng_decide(void *data, struct sl_core_run *core, uint32_t step)
+/* ---- the queue before the lane ---------------------------------------------------------------------- */
+
+/** A step that is to be decided. A run may have 100,000 at once: only a few are worked on, and hold memory. */
+struct eng_undecided {
+    struct eng_undecided *next;
+    struct eng_run *run;
+    uint32_t step;
+};
+
+static void submit(struct sl_engine *e, const struct eng_undecided *u)
 {
-    struct sl_engine *e = data;
     struct deciding *x = SL_NEW(struct deciding);
     x->work.fn = decide_fn;
     x->work.done = decide_done;
-    x->run = eng_run_of(core);
-    x->step = step;
-    atomic_store(&x->run->so_far, (int)status_so_far(core));
+    x->run = u->run;
+    x->step = u->step;
+    atomic_store(&x->run->so_far, (int)status_so_far(&u->run->core));
     sl_arena_init(&x->arena, 0);
     int rc = sl_lane_submit(e->read_lane, &x->work, NULL);
-    SL_ASSERT(rc == 0); /* at most one per step, and the queue holds as many */
+    SL_ASSERT(rc == 0); /* at most ENG_DECIDING_MAX, and the queue holds more */
+}
+
+static void feed(struct sl_engine *e)
+{
+    while (e->n_deciding < ENG_DECIDING_MAX && e->undecided != NULL) {
+        struct eng_undecided *u = e->undecided;
+        e->undecided = u->next;
+        e->n_deciding++;
+        submit(e, u);
+        free(u);
+    }
+}
+
+void eng_decide(void *data, struct sl_core_run *core, uint32_t step)
+{
+    struct sl_engine *e = data;
+    struct eng_undecided *u = SL_NEW(struct eng_undecided);
+    u->run = eng_run_of(core);
+    u->step = step;
+    *(e->undecided != NULL ? &e->undecided_last->next : &e->undecided) = u;
+    e->undecided_last = u;
+    feed(e);
+}
+
+void eng_decide_close(struct sl_engine *e)
+{
+    while (e->undecided != NULL) {
+        struct eng_undecided *u = e->undecided;
+        e->undecided = u->next;
+        free(u);
+    }
 }

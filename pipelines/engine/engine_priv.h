@@ -38,8 +38,9 @@
 #include "pipelines/run/snapshot.h"
 #include "runners/gpu/gpu.h"
 
-#define ENG_PREP_LANES 2
-#define ENG_ACT_LANES  4
+#define ENG_PREP_LANES   2
+#define ENG_ACT_LANES    4
+#define ENG_DECIDING_MAX 64 /* steps on the read lane at once */
 
 #define ENG_AHEAD_BYTES_MAX (16UL << 20) /* code and inputs of a step that is made ready ahead */
 #define ENG_AHEAD_FILES_MAX 256
@@ -58,6 +59,8 @@ struct sl_engine {
     atomic_bool
         messages; /* the writer queued some; the loop wakes the notifier once they are durable */
     struct sl_engine_subscriber message_watch;
+    struct eng_undecided *undecided, *undecided_last; /* FIFO before the read lane */
+    unsigned n_deciding;
     struct sl_engine_subscriber *subscribers;
     struct sl_timer wake;
     json_t *runtime, *hardware, *runner_facts; /* read once */
@@ -87,6 +90,8 @@ struct eng_bound {
     json_t *message;         /* of a notify step; else NULL */
 };
 void eng_bound_free(struct eng_bound *b);
+#define ENG_BOUND_KEPT                                                                             \
+    5000 /* steps of a run up to which what they bind is kept from decision to start */
 
 struct eng_run {
     struct sl_core_run core; /* first: the core hands it back */
@@ -152,12 +157,16 @@ struct eng_attempt {
     struct sl_secret_receipt
         receipt; /* secrets that it received, in `arena`; attempt_id NULL: unknown */
 };
+/** What the attempt's step is bound to; binds it now when it is not (adopted, or of a large run). Thread: lane. */
+int eng_bound_of(struct eng_attempt *ea, const struct eng_bound **ret, struct sl_err *err)
+    SL_MUST_CHECK;
 struct eng_attempt *eng_attempt_of(const struct sl_core_attempt *a);
 /** Path of an attempt's directory below the data directory; caller frees. */
 char *eng_attempt_dir(const struct sl_engine *e, const char *run_id, const char *attempt_id);
 
 /* the core's io, by file */
 void eng_decide(void *data, struct sl_core_run *r, uint32_t step);
+void eng_decide_close(struct sl_engine *e); /* forgets what was not yet on the lane */
 /** Whether the step may be served from the cache, and by an identical step in flight. */
 bool eng_cacheable(const struct eng_run *r, const struct sl_plan_step *p);
 /** A step that asks people: asks, or tells how its request stands. Thread: read lane; writes. */

@@ -175,8 +175,9 @@ static int spawn(struct eng_attempt *ea, const struct eng_bound *b, struct sl_er
 static void start_fn(struct sl_work *work)
 {
     struct eng_attempt *ea = SL_CONTAINER_OF(work, struct eng_attempt, work);
-    const struct eng_bound *b = ea->run->bound[ea->a->step];
-    ea->rc = prepare(ea, b, &ea->err);
+    const struct eng_bound *b = NULL;
+    ea->rc = eng_bound_of(ea, &b, &ea->err);
+    ea->rc = ea->rc < 0 ? ea->rc : prepare(ea, b, &ea->err);
     ea->rc = ea->rc < 0 ? ea->rc : spawn(ea, b, &ea->err);
     if (ea->rc == 0) {
         json_auto_t *identity = sl_attempt_identity_json(&ea->proc.identity);
