@@ -179,7 +179,7 @@ SL_TEST(env_lock, read__variable__is_refused)
 {
     static const char *const lines[] = {
         "--find-links https://example.org/${PIP_INDEX_URL}",
-        "b @ https://example.org/${TOKEN} --hash=sha256:" A,
+        ("b @ https://example.org/${TOKEN} --hash=sha256:" A),
         "-i ${PIP_INDEX_URL}",
     };
     for (size_t i = 0; i < SL_LEN(lines); i++) {
